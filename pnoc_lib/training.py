@@ -1,0 +1,347 @@
+"""Train a CAM generating network with image-level labels (Sections 2.4.1 and 6.1), so that a kill costs nothing.
+
+Every draw is a function of (seed, iteration, image): the order of the images, their augmentation, dropout. A checkpoint
+therefore needs weights, optimiser and iteration alone, and a resumed training ends with the weights of an unbroken one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from pnoc_lib import cam, files, models, schedules
+from pnoc_lib.augment import TrainingTransform
+from pnoc_lib.data import LabeledImages
+
+PRECISIONS = ("no", "bf16", "fp16")
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """Everything that decides a training but the images and the network; the defaults are the paper's (Section 6.1).
+
+    Sides in pixels, rates per optimiser step, `batch_size` in images over all processes and per iteration;
+    `accumulation` iterations make one optimiser step, their gradients summed (`average_accumulated`: averaged).
+    Raises ValueError for an impossible value.
+    """
+
+    epochs: int = 15
+    batch_size: int = 32
+    accumulation: int = 1
+    average_accumulated: bool = False
+    crop_size: int = 512
+    resize_min: int = 320
+    resize_max: int = 640
+    colour: str = "randaugment"
+    label_smoothing: float = 0.0
+    lr: float = 0.1
+    new_factor: float = 10.0
+    momentum: float = 0.0
+    weight_decay: float = 1e-4
+    power: float = 0.9
+    precision: str = "bf16"
+    seed: int = 0
+
+    def __post_init__(self):
+        for name in ("epochs", "batch_size", "accumulation", "crop_size", "lr", "new_factor"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}: see Section 6.1 for the paper's")
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"unknown precision {self.precision!r}: choose one of {', '.join(PRECISIONS)}")
+
+
+def train(
+    network: models.CAMNetwork,
+    images: LabeledImages,
+    folder: Path | str,
+    settings: TrainingSettings,
+    *,
+    after_epoch: Callable[[models.CAMNetwork, int], dict[str, float]] | None = None,
+    num_workers: int = 0,
+    checkpoint_seconds: float = 60.0,
+    cpu: bool = False,
+    progress: bool = True,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Train the vanilla classifier, Eq. (1) with l_cls; leave `weights.safetensors`, `steps.csv`, `epochs.csv` in `folder`.
+
+    images: only image-level labels can be reached through them; images without a class are passed over.
+    after_epoch: called with the network (evaluation mode) and the epoch from 1; what it returns is kept, never used.
+    A finished training of the same settings is read back; an unfinished one goes on; one of other settings starts anew.
+    Returns (one row an iteration: step, epoch, lr, loss; one row an epoch: epoch, loss and what `after_epoch` returned).
+    Raises ValueError when a batch is larger than the data, FloatingPointError when the loss is no longer finite.
+    """
+    run = _Run(network, images, Path(folder), settings, cpu=cpu)
+    if run.finished():
+        network.load_state_dict(files.read_tensors(run.weights)[0])
+        return run.read_history()
+    run.resume()
+    loader = run.loader(num_workers)
+    bar = tqdm(
+        total=run.total,
+        initial=run.step,
+        desc="train",
+        unit="batch",
+        mininterval=1,
+        disable=not (progress and run.main),
+    )
+    for batch in loader:
+        loss = run.iterate(*batch)
+        bar.update()
+        if run.step % 10 == 0 or run.step == run.total:
+            run.check_finite()
+            bar.set_postfix(
+                loss=f"{loss.item():.4f}", epoch=f"{(run.step - 1) // run.steps_per_epoch + 1}/{settings.epochs}"
+            )
+        ended = run.step % run.steps_per_epoch == 0
+        if ended or (run.step % settings.accumulation == 0 and time.monotonic() - run.saved > checkpoint_seconds):
+            run.save()
+        if ended:
+            run.end_epoch(after_epoch)
+    run.end_epoch(after_epoch)  # where the kill came between the last checkpoint and its evaluation
+    bar.close()
+    return run.finish()
+
+
+class _Run:
+    """What one training remembers: network, optimiser, position, history."""
+
+    def __init__(self, network: models.CAMNetwork, images: LabeledImages, folder: Path, settings, *, cpu: bool):
+        labelled = images.labels.any(axis=1)
+        self.images = (
+            images if labelled.all() else images.subset([i for i, ok in zip(images.ids, labelled, strict=True) if ok])
+        )
+        self.settings, self.folder = settings, folder
+        self.steps_per_epoch = len(self.images) // settings.batch_size
+        if self.steps_per_epoch == 0:
+            raise ValueError(
+                f"a batch of {settings.batch_size} images is larger than the {len(self.images)} labelled images of "
+                f"split {images.split!r}: give a smaller batch_size"
+            )
+        self.total = settings.epochs * self.steps_per_epoch
+        AcceleratorState._reset_state()  # a notebook may train twice, in two precisions
+        self.accelerator = Accelerator(cpu=cpu, mixed_precision=settings.precision)
+        if settings.batch_size % self.accelerator.num_processes:
+            raise ValueError(
+                f"batch_size {settings.batch_size} is not divisible by {self.accelerator.num_processes} processes"
+            )
+        self.main = self.accelerator.is_main_process
+        groups = models.parameter_groups(
+            network, settings.lr, new_factor=settings.new_factor, weight_decay=settings.weight_decay
+        )
+        optimizer = torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum)
+        self.network = network.to(memory_format=torch.channels_last)
+        self.parallel, self.optimizer = self.accelerator.prepare(self.network, optimizer)
+        self.step, self.rows, self.epochs, self.saved = 0, [], [], time.monotonic()
+        self.pending: list[Tensor] = []
+        self.identity = _identity(network, self.images, settings)
+        self.weights, self.checkpoint = folder / "weights.safetensors", folder / "checkpoint.safetensors"
+
+    def loader(self, num_workers: int) -> DataLoader:
+        s = self.settings
+        transform = TrainingTransform(
+            s.crop_size, s.resize_min, s.resize_max, self.network.mean, self.network.std, s.colour
+        )
+        order = TrainingOrder(len(self.images), s.batch_size, s.epochs, s.seed, start=self.step)
+        order = replace(order, rank=self.accelerator.process_index, world=self.accelerator.num_processes)
+        return DataLoader(
+            TrainingSamples(self.images, transform, s.seed),
+            batch_sampler=order,
+            num_workers=num_workers,
+            pin_memory=self.accelerator.device.type == "cuda",
+            prefetch_factor=4 if num_workers else None,
+        )
+
+    def iterate(self, images: Tensor, labels: Tensor) -> Tensor:
+        """One iteration: forward, backward and, every `accumulation` iterations, one optimiser step."""
+        s = self.settings
+        torch.manual_seed(mix(s.seed, self.step, self.accelerator.process_index))  # dropout, where a backbone has it
+        self.network.train()
+        device = self.accelerator.device
+        images = images.to(device, non_blocking=True, memory_format=torch.channels_last)
+        logits = cam.gap(self.parallel(images))  # Eq. (1)
+        loss = cam.classification_loss(logits, cam.smooth_labels(labels.to(device), s.label_smoothing))
+        share = 1 / s.accumulation if s.average_accumulated else 1.0
+        self.accelerator.backward(loss * share)
+        factor = schedules.poly(self.step // s.accumulation, max(1, self.total // s.accumulation), power=s.power)
+        if (self.step + 1) % s.accumulation == 0:
+            for group in self.optimizer.param_groups:
+                group["lr"] = group["initial_lr"] * factor
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+        self.rows.append({"step": self.step, "epoch": self.step // self.steps_per_epoch + 1, "lr": s.lr * factor})
+        self.pending.append(loss.detach())
+        self.step += 1
+        return loss.detach()
+
+    def check_finite(self) -> None:
+        """Bring the pending losses to the host and stop on one that is not finite."""
+        if not self.pending:
+            return
+        losses = self.accelerator.reduce(torch.stack(self.pending), "mean").tolist()
+        for row, loss in zip(self.rows[-len(losses) :], losses, strict=True):
+            row["loss"] = loss
+        self.pending.clear()
+        if not all(map(math.isfinite, losses)):
+            raise FloatingPointError(
+                f"the loss is no longer finite at iteration {self.step} (lr {self.settings.lr}, precision "
+                f"{self.settings.precision}): lower lr; the last good checkpoint is kept in {self.folder}"
+            )
+
+    def end_epoch(self, after_epoch) -> None:
+        """Evaluate the epochs that are complete and not yet in the history."""
+        epoch = self.step // self.steps_per_epoch
+        if self.step % self.steps_per_epoch or len(self.epochs) >= epoch:
+            return
+        self.check_finite()
+        row = {"epoch": epoch, "loss": float(np.mean([r["loss"] for r in self.rows if r["epoch"] == epoch]))}
+        if after_epoch is not None and self.main:
+            with torch.random.fork_rng(devices=[]):
+                row |= after_epoch(self.network.eval(), epoch)
+        self.accelerator.wait_for_everyone()
+        self.epochs.append(row)
+        if self.main:
+            files.write_csv(self.folder / "epochs.csv", pd.DataFrame(self.epochs))
+            self.save()
+
+    def save(self) -> None:
+        """Write a checkpoint from which training goes on bit for bit."""
+        self.check_finite()
+        self.saved = time.monotonic()
+        if not self.main:
+            return
+        names = {parameter: name for name, parameter in self.network.named_parameters()}
+        tensors = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
+        for parameter, state in self.optimizer.state.items():
+            if state.get("momentum_buffer") is not None:
+                tensors[f"momentum.{names[parameter]}"] = state["momentum_buffer"]
+        scaler = self.accelerator.scaler.state_dict() if self.accelerator.scaler is not None else {}
+        position = {"step": self.step, "rows": self.rows, "epochs": self.epochs, "scaler": scaler}
+        files.write_tensors(
+            self.checkpoint, tensors, {"identity": json.dumps(self.identity), "position": json.dumps(position)}
+        )
+
+    def resume(self) -> None:
+        """Go on from the checkpoint, if there is one of the same settings."""
+        if not self.checkpoint.is_file():
+            return
+        tensors, metadata = files.read_tensors(self.checkpoint)
+        if json.loads(metadata["identity"]) != self.identity:
+            changed = _changed(json.loads(metadata["identity"]), self.identity)
+            if self.main:
+                tqdm.write(f"{self.folder} holds a training of other settings ({changed}): starting anew")
+            return
+        position = json.loads(metadata["position"])
+        self.step, self.rows, self.epochs = position["step"], position["rows"], position["epochs"]
+        self.network.load_state_dict({n[8:]: t for n, t in tensors.items() if n.startswith("network.")})
+        parameters = dict(self.network.named_parameters())
+        for name, buffer in tensors.items():
+            if name.startswith("momentum."):
+                parameter = parameters[name[9:]]
+                # the layout of the parameter, so that the arithmetic is the same to the last bit
+                self.optimizer.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(buffer)
+        if position["scaler"] and self.accelerator.scaler is not None:
+            self.accelerator.scaler.load_state_dict(position["scaler"])
+
+    def finished(self) -> bool:
+        """True when the weights of this very training are there."""
+        if not (self.weights.is_file() and (self.folder / "training.json").is_file()):
+            return False
+        return files.read_json(self.folder / "training.json") == self.identity
+
+    def finish(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Write what the training leaves; the checkpoint goes last."""
+        self.network.eval()
+        self.accelerator.unwrap_model(self.parallel, keep_fp32_wrapper=False)
+        if self.main:
+            models.save_network(self.network, self.weights)
+            files.write_csv(self.folder / "steps.csv", pd.DataFrame(self.rows))
+            files.write_csv(self.folder / "epochs.csv", pd.DataFrame(self.epochs))
+            files.write_json(self.folder / "training.json", self.identity)
+            self.checkpoint.unlink(missing_ok=True)
+        self.accelerator.wait_for_everyone()
+        return pd.DataFrame(self.rows), pd.DataFrame(self.epochs)
+
+    def read_history(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Tables of a finished training: iterations and epochs."""
+        self.accelerator.unwrap_model(self.parallel, keep_fp32_wrapper=False)
+        return pd.read_csv(self.folder / "steps.csv"), pd.read_csv(self.folder / "epochs.csv")
+
+
+@dataclass(frozen=True)
+class TrainingOrder:
+    """Batches of (epoch, index) for the iterations `start` and after; one shuffle an epoch, incomplete batches dropped.
+
+    count: images. batch_size: over all `world` processes, of which this is number `rank`.
+    """
+
+    count: int
+    batch_size: int
+    epochs: int
+    seed: int
+    start: int = 0
+    rank: int = 0
+    world: int = 1
+
+    def __len__(self) -> int:
+        return self.epochs * (self.count // self.batch_size) - self.start
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        per_epoch = self.count // self.batch_size
+        for epoch in range(self.start // per_epoch, self.epochs):
+            shuffle = np.random.default_rng([self.seed, epoch]).permutation(self.count)
+            first = self.start % per_epoch if epoch == self.start // per_epoch else 0
+            for k in range(first, per_epoch):
+                batch = shuffle[k * self.batch_size : (k + 1) * self.batch_size][self.rank :: self.world]
+                yield [(epoch, int(index)) for index in batch]
+
+
+@dataclass(frozen=True)
+class TrainingSamples(Dataset):
+    """Augmented images and their labels; item (epoch, index) is the same in every process and at every time."""
+
+    images: LabeledImages
+    transform: TrainingTransform
+    seed: int
+
+    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        epoch, index = key
+        generator = torch.Generator().manual_seed(mix(self.seed, epoch, index))
+        image = self.transform(self.images.image(self.images.ids[index]), generator)
+        return image, torch.from_numpy(self.images.labels[index].astype(np.float32))
+
+
+def mix(*numbers: int) -> int:
+    """One well-mixed 63-bit seed from several whole numbers."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
+
+
+def _identity(network: nn.Module, images: LabeledImages, settings: TrainingSettings) -> dict:
+    state = hashlib.sha256()
+    for tensor in network.state_dict().values():
+        state.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
+    data = hashlib.sha256("\n".join((*images.classes, *images.ids)).encode() + images.labels.tobytes())
+    identity = {
+        "backbone": network.backbone,
+        "initial weights": state.hexdigest()[:16],
+        "images": data.hexdigest()[:16],
+    }
+    return identity | asdict(settings)
+
+
+def _changed(old: dict, new: dict) -> str:
+    differ = [key for key in new if old.get(key) != new[key]]
+    return ", ".join(f"{key} was {old.get(key)}, is {new[key]}" for key in differ)
