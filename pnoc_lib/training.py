@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from pnoc_lib import cam, files, models, schedules
+from pnoc_lib import cam, depthwise, files, models, schedules
 from pnoc_lib.augment import TrainingTransform
 from pnoc_lib.data import LabeledImages
 
@@ -172,7 +172,8 @@ class _Run:
         self.network.train()
         device = self.accelerator.device
         images = images.to(device, non_blocking=True, memory_format=torch.channels_last)
-        logits = cam.gap(self.parallel(images))  # Eq. (1)
+        with depthwise.FastDepthwise():
+            logits = cam.gap(self.parallel(images))  # Eq. (1)
         loss = cam.classification_loss(logits, cam.smooth_labels(labels.to(device), s.label_smoothing))
         share = 1 / s.accumulation if s.average_accumulated else 1.0
         self.accelerator.backward(loss * share)

@@ -1,0 +1,66 @@
+# Bootstrap only: the pipeline itself is the Snakefile. `make help` lists what there is.
+#   make demo                                    install into .venv, run everything on drawn images
+#   make run PRESET=voc12-animals DATA=FOLDER    any preset of configs/ on any data
+#   make run PRESET=demo SET="01_train_priors.epochs=2 seeds=[0,1]"
+
+PRESET ?= demo
+CORES ?= all
+PYTHON ?=
+export PYTHON PIP_ARGS
+# idle threads of PyTorch's OpenMP otherwise spin, and a second busy process slows everything tenfold
+export OMP_WAIT_POLICY = PASSIVE
+
+VENV ?= .venv/bin/python
+# VENV=python: the active environment, conda's for instance; nothing is installed then
+INSTALLED := $(if $(filter .venv/bin/python,$(VENV)),.venv/.installed)
+
+.PHONY: help demo run test lab html bench hooks clean install
+
+help:
+	@echo "make demo                 run the whole pipeline on drawn images, minutes on a laptop"
+	@echo "make test                 run all tests"
+	@echo "make lab                  open the notebooks in JupyterLab"
+	@echo "make run PRESET=...       run a preset: $$(ls configs/*.yaml | sed 's|configs/||; s|[.]yaml||' | tr '\n' ' ')"
+	@echo "         DATA=FOLDER      of the data set    CORES=N    SET=\"notebook.parameter=value ...\"    DRY=1 to look only"
+	@echo "make html                 make site/ of the executed notebooks in reports/"
+	@echo "make bench                measure the library on this machine"
+	@echo "make hooks                check and strip notebooks before every git commit"
+	@echo "make clean                remove runs/, site/ and caches; keep .venv, data/ and reports/"
+	@echo "make demo PYTHON=...      with another Python;  PIP_ARGS=...  more arguments for pip;  VENV=python  in the active environment"
+
+demo: $(INSTALLED)
+	@$(VENV) tools/run.py demo --cores "$(CORES)" --set "$(SET)"
+	@echo
+	@echo "Done. Look at:"
+	@echo "  reports/demo/             executed notebooks, in order; tables/*.csv and figures/*.png beside them"
+	@echo "  make html                 the same as a small web site"
+	@echo "  make lab                  the notebooks, to read and change"
+
+run: $(INSTALLED)
+	@$(VENV) tools/run.py "$(PRESET)" --cores "$(CORES)" --data "$(DATA)" --set "$(SET)" $(if $(DRY),--dry-run)
+
+test: $(INSTALLED)
+	@HF_HUB_OFFLINE=1 $(VENV) -m pytest $(PYTEST_ARGS)
+
+lab: $(INSTALLED)
+	@$(VENV) -m jupyter lab notebooks
+
+html: $(INSTALLED)
+	@$(VENV) tools/build_site.py
+
+bench: $(INSTALLED)
+	@for script in benchmarks/*.py; do echo "== $$script"; $(VENV) "$$script" || exit 1; done
+
+hooks: $(INSTALLED)
+	@$(VENV) -m pre_commit install
+
+install: $(INSTALLED)
+
+.venv/.installed: pyproject.toml
+	@sh tools/install.sh
+	@touch $@
+
+clean:
+	rm -rf runs site .snakemake .pytest_cache .ruff_cache build *.egg-info
+	find pnoc_lib tests tools notebooks benchmarks -name __pycache__ -prune -exec rm -rf {} +
+	find notebooks -name .ipynb_checkpoints -prune -exec rm -rf {} +

@@ -1,0 +1,131 @@
+"""The pipeline as a graph of notebook runs. `make run PRESET=demo` starts it; by hand, with changes in a file of yours
+(such as `common: {data_root: FOLDER}`) laid over the preset:
+
+    snakemake --cores all --rerun-incomplete --configfile configs/voc12.yaml changes.yaml
+
+On a SLURM cluster (Python 3.11 or newer; pip install snakemake-executor-plugin-slurm), one notebook run a job:
+
+    snakemake --executor slurm --jobs 8 --rerun-incomplete --configfile configs/voc12.yaml changes.yaml \
+        --default-resources slurm_account=ACCOUNT slurm_partition=PARTITION gpu=1 cpus_per_task=16 mem_mb=64000 runtime=1440
+
+Every rule runs one notebook and leaves a manifest, the last thing that a notebook writes. Checkpoints are not
+declared: Snakemake removes the declared outputs of a run that failed, and a stage goes on from its checkpoint.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+STAGES = ["00_data", "01_train_priors", "02_infer_priors", "03_analyse_priors"]
+SETTINGS = {"notebooks": "notebooks", "runs": "runs", "reports": "reports", "strategies": ["cam"], "seeds": [0]}
+
+if not config:
+    sys.exit("no preset given: use make run PRESET=demo, or --configfile configs/demo.yaml")
+CONFIG = {**SETTINGS, **config}
+if unknown := sorted(set(CONFIG) - set(SETTINGS) - set(STAGES) - {"experiment", "common"}):
+    sys.exit(f"unknown key in the preset: {', '.join(unknown)}; known are experiment, common, {', '.join([*SETTINGS, *STAGES])}")
+
+EXPERIMENT = CONFIG["experiment"]
+RUNS, REPORTS = f"{CONFIG['runs']}/{EXPERIMENT}", f"{CONFIG['reports']}/{EXPERIMENT}"
+SPLIT = (CONFIG.get("common") or {}).get("eval_split", "val")
+LIBRARY = sorted(str(path) for path in Path("pnoc_lib").rglob("*") if path.suffix in (".py", ".csv"))
+RUN_ID = "{strategy}-s{seed}"
+
+
+def parameters(stage, **more):
+    """The parameters of one notebook run as JSON: the preset's common ones, its own, those of the wildcards."""
+
+    def values(wildcards):
+        given = {"experiment": EXPERIMENT, "runs": CONFIG["runs"], "reports": CONFIG["reports"]}
+        given |= (CONFIG.get("common") or {}) | (CONFIG.get(stage) or {})
+        given |= {name: value(wildcards) if callable(value) else value for name, value in more.items()}
+        text = json.dumps(given, sort_keys=True)
+        return text.replace("{experiment}", EXPERIMENT)
+
+    return values
+
+
+def notebook(stage):
+    return f"{CONFIG['notebooks']}/{stage}.ipynb"
+
+
+TOOL = os.path.relpath(Path(workflow.basedir) / "tools" / "execute.py")
+# the filter drops what every kernel says when it starts, that it is reached over a local socket
+QUIETLY = "2> >(grep -v --line-buffered IPKernelApp >&2 || true)"
+EXECUTE = f"{sys.executable!r} {TOOL!r} {{input.notebook:q}} {{output.notebook:q}} {{params.parameters:q}} {QUIETLY}"
+ONE_RUN = {"strategy": lambda wildcards: wildcards.strategy, "seed": lambda wildcards: int(wildcards.seed)}
+ALL_RUNS = {"strategies": CONFIG["strategies"], "seeds": CONFIG["seeds"]}
+
+
+wildcard_constraints:
+    strategy=r"[a-z-]+?",
+    seed=r"\d+",
+
+
+rule all:
+    input:
+        f"{RUNS}/03_analyse_priors/manifest.json",
+    default_target: True
+
+
+rule data:
+    input:
+        notebook=notebook("00_data"),
+        library=LIBRARY,
+    output:
+        manifest=f"{RUNS}/00_data/manifest.json",
+        notebook=f"{REPORTS}/00_data.ipynb",
+    params:
+        parameters=parameters("00_data"),
+    threads: workflow.cores or 16
+    shell:
+        EXECUTE
+
+
+rule train_priors:
+    input:
+        f"{RUNS}/00_data/manifest.json",
+        notebook=notebook("01_train_priors"),
+        library=LIBRARY,
+    output:
+        manifest=f"{RUNS}/01_train_priors/{RUN_ID}/manifest.json",
+        notebook=f"{REPORTS}/01_train_priors-{RUN_ID}.ipynb",
+    params:
+        parameters=parameters("01_train_priors", **ONE_RUN),
+    threads: workflow.cores or 16
+    shell:
+        EXECUTE
+
+
+rule infer_priors:
+    input:
+        f"{RUNS}/01_train_priors/{RUN_ID}/manifest.json",
+        notebook=notebook("02_infer_priors"),
+        library=LIBRARY,
+    output:
+        manifest=f"{RUNS}/02_infer_priors/{RUN_ID}/{SPLIT}/manifest.json",
+        notebook=f"{REPORTS}/02_infer_priors-{RUN_ID}.ipynb",
+    params:
+        parameters=parameters("02_infer_priors", **ONE_RUN),
+    threads: workflow.cores or 16
+    shell:
+        EXECUTE
+
+
+rule analyse_priors:
+    input:
+        expand(f"{RUNS}/02_infer_priors/{RUN_ID}/{SPLIT}/manifest.json", strategy=CONFIG["strategies"], seed=CONFIG["seeds"]),
+        notebook=notebook("03_analyse_priors"),
+        library=LIBRARY,
+    output:
+        manifest=f"{RUNS}/03_analyse_priors/manifest.json",
+        notebook=f"{REPORTS}/03_analyse_priors.ipynb",
+    params:
+        parameters=parameters("03_analyse_priors", **ALL_RUNS),
+    threads: workflow.cores or 16
+    shell:
+        EXECUTE

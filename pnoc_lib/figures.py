@@ -1,0 +1,290 @@
+"""Figures of the notebooks: pictures with masks and CAMs, curves, class properties. They return, they neither save nor show."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from PIL import Image
+
+from pnoc_lib import files
+from pnoc_lib.images import VOID
+
+CAM_COLOURS = "inferno"  # for every CAM and saliency map, over the fixed range [0, 1]
+VOID_COLOUR = (224, 224, 192)
+CYCLE = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#000000",
+    "#999999",
+)  # told apart by all eyes
+LINES = ("-", "--", "-.", ":")
+GROUP_COLOURS = {
+    "singleton": CYCLE[0],
+    "person": CYCLE[6],
+    "animal": CYCLE[2],
+    "room": CYCLE[1],
+    "traffic": CYCLE[3],
+}
+plain = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "legend.frameon": False,
+    "figure.dpi": 110,
+    "savefig.bbox": "tight",
+}
+
+
+def save(fig: Figure, stem: Path | str, *, data: pd.DataFrame | None = None, dpi: int = 110) -> None:
+    """Write `stem`.png and .pdf and, with `data`, .csv: what is drawn can be read again as numbers."""
+    stem = Path(stem)
+    for suffix in (".png", ".pdf"):
+        metadata = {"CreationDate": None} if suffix == ".pdf" else {}  # the same figure gives the same file
+        with files.atomic(stem.with_name(stem.name + suffix)) as temporary:
+            fig.savefig(temporary, dpi=dpi, metadata=metadata, bbox_inches="tight")
+    if data is not None:
+        files.write_csv(stem.with_name(stem.name + ".csv"), data)
+
+
+def voc_palette() -> np.ndarray:
+    """(256, 3) uint8 colours of mask values, as VOC colours its own masks: the bits of the index, spread."""
+    index = np.arange(256)
+    palette = np.zeros((256, 3), np.uint8)
+    for level in range(8):
+        for channel in range(3):
+            palette[:, channel] |= (((index >> (3 * level + channel)) & 1) << (7 - level)).astype(np.uint8)
+    palette[VOID] = VOID_COLOUR
+    return palette
+
+
+def color_mask(mask: np.ndarray) -> np.ndarray:
+    """(H, W) mask of class indices -> (H, W, 3) uint8 in VOC's colours; void keeps its own."""
+    return voc_palette()[mask]
+
+
+def overlay_mask(image: Image.Image, mask: np.ndarray, *, strength: float = 0.6) -> np.ndarray:
+    """The image in grey with the classes of `mask` (H, W) laid over it; (H, W, 3) uint8."""
+    grey = np.asarray(image.convert("L").convert("RGB"), np.float32)
+    colours = color_mask(mask).astype(np.float32)
+    share = np.where(mask == 0, 0.0, strength)[..., None]
+    return (grey * (1 - share) + colours * share).astype(np.uint8)
+
+
+def overlay_cam(image: Image.Image, cam: np.ndarray, *, strength: float = 0.65) -> np.ndarray:
+    """The image in grey under a CAM (H, W) in [0, 1], in the one colour scale of all CAMs; (H, W, 3) uint8."""
+    grey = np.asarray(image.convert("L").convert("RGB"), np.float32)
+    heat = matplotlib.colormaps[CAM_COLOURS](np.clip(cam, 0, 1))[..., :3] * 255
+    return (grey * (1 - strength) + heat * strength).astype(np.uint8)
+
+
+def show_grid(
+    rows: Mapping[str, Sequence], titles: Sequence[str] = (), *, cell: float = 1.7, cam_scale: bool = False
+) -> Figure:
+    """Pictures in rows, one row a name and one column an image: what a row shows stands at its left.
+
+    rows: name -> images, (H, W, 3) uint8, (H, W) in [0, 1], PIL images, or None for an empty cell.
+    titles: one a column. cam_scale: adds the colour bar of the CAMs.
+    """
+    count = max(len(row) for row in rows.values())
+    with plt.rc_context(plain):
+        fig, axes = plt.subplots(
+            len(rows), count, figsize=(cell * count + 0.5, cell * 0.86 * len(rows) + 0.3), squeeze=False
+        )
+        for line, (name, pictures) in zip(axes, rows.items(), strict=True):
+            for column, axis in enumerate(line):
+                axis.set(xticks=[], yticks=[])
+                axis.grid(False)
+                for spine in axis.spines.values():
+                    spine.set_visible(False)
+                picture = pictures[column] if column < len(pictures) else None
+                if picture is not None:
+                    axis.imshow(np.asarray(picture), cmap=CAM_COLOURS, vmin=0, vmax=1, interpolation="nearest")
+            line[0].set_ylabel("\n".join(textwrap.wrap(name, 16)), rotation=0, ha="right", va="center")
+        for axis, title in zip(axes[0], titles, strict=False):
+            axis.set_title("\n".join(textwrap.wrap(str(title), 22)), fontsize=8, fontweight="normal")
+        fig.tight_layout(pad=0.3, h_pad=0.5, w_pad=0.4)
+        if cam_scale:
+            scale = matplotlib.cm.ScalarMappable(cmap=CAM_COLOURS)
+            bar = fig.colorbar(scale, ax=axes, shrink=min(1.0, 1.6 / len(rows) + 0.2), pad=0.015, aspect=15)
+            bar.set_label("normalised CAM, Eq. (2)")
+    return _closed(fig)
+
+
+def class_legend(names: Sequence[str], *, columns: int = 7) -> Figure:
+    """The colours of the classes, background and void: one small panel to read masks by."""
+    palette = voc_palette() / 255
+    labels = ["background", *names, "void"]
+    colours = [palette[0], *palette[1 : len(names) + 1], palette[VOID]]
+    with plt.rc_context(plain):
+        fig = plt.figure(figsize=(8.5, 0.24 * -(-len(labels) // columns) + 0.1))
+        squares = [Line2D([], [], marker="s", ls="", ms=9, color=c, mec="0.4", mew=0.5) for c in colours]
+        fig.legend(squares, labels, loc="center", ncols=columns, handletextpad=0.2, columnspacing=1.2)
+    return _closed(fig)
+
+
+def cooccurrence(counts: np.ndarray, names: Sequence[str], *, title: str = "") -> Figure:
+    """How often two classes share an image, as a share of the images of the row's class.
+
+    counts: (C, C) images that show both classes, occurrences on the diagonal. Rows of absent classes stay empty.
+    """
+    counts = np.asarray(counts, float)
+    occurrence = np.diag(counts)
+    share = np.divide(counts, occurrence[:, None], out=np.full_like(counts, np.nan), where=occurrence[:, None] > 0)
+    np.fill_diagonal(share, np.nan)
+    side = max(4.0, 0.27 * len(names) + 1.4)
+    with plt.rc_context(plain):
+        fig, axis = plt.subplots(figsize=(side + 1.0, side))
+        colours = matplotlib.colormaps["Blues"].with_extremes(bad="0.93")
+        drawn = axis.imshow(share, cmap=colours, vmin=0, vmax=1)
+        for i, j in zip(*np.nonzero(np.nan_to_num(share) >= 0.1), strict=True):
+            dark = share[i, j] > 0.55
+            axis.text(
+                j, i, f"{100 * share[i, j]:.0f}", ha="center", va="center", fontsize=6, color="w" if dark else "0.2"
+            )
+        axis.set_xticks(range(len(names)), names, rotation=90)
+        axis.set_yticks(range(len(names)), [f"{n} ({int(o)})" for n, o in zip(names, occurrence, strict=True)])
+        axis.grid(False)
+        axis.set(
+            xlabel="... this class as well", ylabel="of the images with this class (their number) show", title=title
+        )
+        fig.colorbar(drawn, shrink=0.8, label="share of the row's images")
+    return _closed(fig)
+
+
+def class_bars(
+    table: pd.DataFrame, groups: Mapping[str, Sequence[str]] | None = None, reference: pd.DataFrame | None = None
+) -> Figure:
+    """One panel a column of `table` (rows are classes): bars coloured by group, with a mark for `reference`."""
+    group_of = {name: group for group, members in (groups or {}).items() for name in members}
+    colours = [GROUP_COLOURS.get(group_of.get(name, ""), "0.55") for name in table.index]
+    with plt.rc_context(plain):
+        height = 0.19 * len(table) + 1.1
+        fig, axes = plt.subplots(1, len(table.columns), figsize=(2.15 * len(table.columns) + 1, height), sharey=True)
+        axes = np.atleast_1d(axes)
+        for axis, column in zip(axes, table.columns, strict=True):
+            axis.barh(range(len(table)), table[column], color=colours, height=0.72)
+            if reference is not None and column in reference:
+                known = reference[column].reindex(table.index)
+                axis.plot(known, range(len(table)), "|", color="k", ms=9, mew=1.6)
+            axis.set_title(column)
+            axis.grid(axis="y", visible=False)
+        axes[0].set_yticks(range(len(table)), table.index)
+        axes[0].invert_yaxis()
+        used = [group for group in GROUP_COLOURS if group in set(group_of.values())]
+        handles = [Line2D([], [], marker="s", ls="", ms=7, color=GROUP_COLOURS[group], label=group) for group in used]
+        if reference is not None:
+            handles.append(Line2D([], [], marker="|", ls="", ms=9, mew=1.6, color="k", label="published"))
+        if handles:
+            fig.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+        fig.tight_layout(rect=(0, 0.06, 1, 1))
+    return _closed(fig)
+
+
+def training_curves(steps: pd.DataFrame, epochs: pd.DataFrame) -> Figure:
+    """Loss of every iteration with its mean per epoch, learning rate, and the per-epoch mIoU estimate if there is one."""
+    panels = 3 if "miou" in epochs else 2
+    with plt.rc_context(plain):
+        fig, axes = plt.subplots(1, panels, figsize=(3.3 * panels, 2.5))
+        per_epoch = len(steps) / len(epochs)
+        axes[0].plot((steps["step"] + 1) / per_epoch, steps["loss"], color=CYCLE[5], lw=0.8, label="iteration")
+        axes[0].plot(epochs["epoch"] - 0.5, epochs["loss"], "o-", color=CYCLE[0], ms=4, label="mean of the epoch")
+        axes[0].set(title="loss", xlabel="epoch", ylim=(0, None))
+        axes[0].legend()
+        axes[1].plot((steps["step"] + 1) / per_epoch, steps["lr"], color=CYCLE[1])
+        axes[1].set(title="rate of pretrained weights", xlabel="epoch", ylim=(0, None))
+        if panels == 3:
+            axes[2].plot(epochs["epoch"], 100 * epochs["miou"], "o-", color=CYCLE[2], ms=4)
+            axes[2].set(title="mIoU estimate, oracle threshold (%)", xlabel="epoch", ylim=(0, None))
+        fig.tight_layout()
+    return _closed(fig)
+
+
+def threshold_curves(
+    sweeps: Mapping[str, pd.DataFrame | Sequence[pd.DataFrame]], *, fixed: float | None = None
+) -> Figure:
+    """Figure 6: (a) mIoU and (b) FP and FN shares against the background threshold, one colour a method.
+
+    sweeps: per method one table of columns threshold, miou, fpr, fnr (fractions), or one a seed: then the line is the
+    mean and the band spans the seeds. The best threshold of each (an oracle) is marked; `fixed` is drawn as a line.
+    """
+    with plt.rc_context(plain):
+        fig, (left, right) = plt.subplots(1, 2, figsize=(8.6, 3.2))
+        for number, (name, tables) in enumerate(sweeps.items()):
+            tables = [tables] if isinstance(tables, pd.DataFrame) else list(tables)
+            colour, x = CYCLE[number % len(CYCLE)], tables[0]["threshold"]
+            line = LINES[number // len(CYCLE) % len(LINES)]
+            _curve(left, x, [t["miou"] for t in tables], color=colour, ls=line, label=name)
+            mean = np.mean([t["miou"] for t in tables], axis=0)
+            left.plot(x[int(mean.argmax())], 100 * mean.max(), "o", ms=6, mfc="w", mec=colour, mew=1.6)
+            _curve(right, x, [t["fpr"] for t in tables], color=colour, ls="-")
+            _curve(right, x, [t["fnr"] for t in tables], color=colour, ls="--")
+        if fixed is not None:
+            for axis in (left, right):
+                axis.axvline(fixed, color="0.6", lw=0.8, ls=":")
+        left.set(title="(a) mIoU (%)", xlabel="background threshold", ylim=(0, None))
+        right.set(title="(b) shares of the union (%)", xlabel="background threshold", ylim=(0, None))
+        marks = [Line2D([], [], marker="o", ls="", mfc="w", mec="k", label="best (oracle)")]
+        left.legend(handles=[*left.get_legend_handles_labels()[0], *marks])
+        kinds = [
+            Line2D([], [], color="k", ls="-", label="false positive"),
+            Line2D([], [], color="k", ls="--", label="false negative"),
+        ]
+        right.legend(handles=kinds)
+        fig.tight_layout()
+    return _closed(fig)
+
+
+def against_properties(
+    ious: pd.Series, properties: pd.DataFrame, groups: Mapping[str, Sequence[str]] | None = None
+) -> Figure:
+    """IoU of every class against each property, with the least-squares line and Pearson's rho (last rows of Table 3)."""
+    group_of = {name: group for group, members in (groups or {}).items() for name in members}
+    with plt.rc_context(plain):
+        columns = list(properties.columns)
+        fig, axes = plt.subplots(1, len(columns), figsize=(2.9 * len(columns), 2.9), sharey=True, squeeze=False)
+        for axis, column in zip(axes[0], columns, strict=True):
+            pair = pd.DataFrame({"x": properties[column], "y": 100 * ious}).dropna()
+            colours = [GROUP_COLOURS.get(group_of.get(name, ""), "0.55") for name in pair.index]
+            axis.scatter(pair["x"], pair["y"], c=colours, s=22, zorder=3)
+            for name, row in pair.iterrows():
+                axis.annotate(name, (row["x"], row["y"]), fontsize=5.5, xytext=(3, 2), textcoords="offset points")
+            title = column
+            if len(pair) > 2 and pair["x"].nunique() > 1:
+                slope, offset = np.polyfit(pair["x"], pair["y"], 1)
+                ends = np.array([pair["x"].min(), pair["x"].max()])
+                axis.plot(ends, slope * ends + offset, color="0.5", lw=1)
+                title += f"   ρ = {100 * pair['x'].corr(pair['y']):.1f}"
+            axis.set(title=title)
+        axes[0, 0].set(ylabel="IoU (%)")
+        fig.tight_layout()
+    return _closed(fig)
+
+
+def _curve(axis: Axes, x: pd.Series, ys: Sequence[pd.Series], **style) -> None:
+    values = 100 * np.asarray(ys)
+    axis.plot(x, values.mean(axis=0), lw=1.6, **style)
+    if len(values) > 1:
+        axis.fill_between(x, values.min(axis=0), values.max(axis=0), color=style["color"], alpha=0.18, lw=0)
+
+
+def _closed(fig: Figure) -> Figure:
+    """Take the figure out of pyplot's hands, so that a notebook shows it once: as the value of its cell."""
+    plt.close(fig)
+    return fig

@@ -1,0 +1,38 @@
+"""The paper as data: Tables 1 to 10, class groups, hyper-parameters and claims of the text, as printed.
+
+`reader` gives the numbers, `audit.run` recomputes what follows from others, `compare.beside` puts runs beside them,
+`show` renders and exports. What was mended in the text the tables were read from stands in MENDED.md of this folder.
+"""
+
+from pnoc_lib.paper.compare import beside, grid, settings, title
+from pnoc_lib.paper.reader import (
+    cells,
+    claims,
+    class_groups,
+    hyper_parameters,
+    newer_methods,
+    printed,
+    same_cells,
+    table,
+    table_info,
+    table_names,
+    tables,
+)
+
+__all__ = [
+    "beside",
+    "cells",
+    "claims",
+    "class_groups",
+    "grid",
+    "hyper_parameters",
+    "newer_methods",
+    "printed",
+    "same_cells",
+    "settings",
+    "table",
+    "table_info",
+    "table_names",
+    "tables",
+    "title",
+]

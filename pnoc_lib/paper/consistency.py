@@ -1,0 +1,162 @@
+"""What the tables say twice: repeated cells, listed members, column means, and counts that must be whole.
+
+Every check yields lines of the audit, as in `recompute`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import pandas as pd
+
+from pnoc_lib.paper.reader import number_columns, same_cells, table_info
+from pnoc_lib.paper.recompute import GROUPING, Book, Line, line, mean, named_members, printed_rows
+from pnoc_lib.paper.rounding import (
+    AGREES,
+    CONTRADICTS,
+    EPSILON,
+    EXPLAINED,
+    Estimate,
+    Judgement,
+    half_unit,
+    judge,
+    judge_repeat,
+    number,
+    propagate,
+)
+
+
+def repeated_cells(book: Book) -> Iterator[Line]:
+    """Cells printed twice: all rows that Tables 1 and 3 share, and the pairs of `reader.same_cells`.
+
+    A difference is explained when the paper says that one of the two averages several runs and the other print follows
+    from its own class rows.
+    """
+    one, three = book[1], book[3]
+    names = {"overall": "overall μ", "person": "person (group)"}
+    for row in one.index:
+        twin = names.get(row.lower(), row if row in three.index else row.lower())
+        for column in number_columns(one):
+            if one.at[row, column] or three.at[twin, column]:
+                judgement = judge_repeat(
+                    one.at[row, column], three.at[twin, column], where=f"Table 3, {twin}, {column}"
+                )
+                yield line(1, row, column, "printed twice", one.at[row, column], judgement)
+    runs, own = table_info()["runs"], printed_rows(book)
+    for pair in same_cells().itertuples():
+        first, second = book[pair.table].at[pair.row, pair.column], book[pair.table2].at[pair.row2, pair.column2]
+        where = f"Table {pair.table2}, {pair.row2}, {pair.column2}: {pair.why}"
+        judgement = judge_repeat(first, second, where=where)
+        if judgement.verdict == CONTRADICTS and runs[pair.table] != runs[pair.table2] and pair.table2 in (1, 3):
+            recomputed = judge(second, [("mean of its class rows", own.estimate(mean, own.values.index, pair.column2))])
+            if recomputed.verdict == AGREES:
+                detail = f"{where}; a mean of {runs[pair.table]} runs, but its class rows give {recomputed.recomputed}"
+                judgement = judgement._replace(verdict=EXPLAINED, rule="runs differ", explanation=detail)
+        yield line(pair.table, pair.row, pair.column, "printed twice", first, judgement)
+
+
+def column_means(book: Book) -> Iterator[Line]:
+    """Overall of Table 5 and avg. of Table 10 against the mean of the classes; Table 4's TTA against Table 5's mean."""
+    text = book[5]
+    for column in number_columns(text):
+        recipes = _mean_recipes(text.loc[text.index != "overall", column], "background", "80 foreground classes")
+        yield line(
+            5, "overall", column, "column mean", text.at["overall", column], judge(text.at["overall", column], recipes)
+        )
+        printed = book[4].at[f"RS269 {column}", "TTA"]
+        yield line(4, f"RS269 {column}", "TTA", "column mean of Table 5", printed, judge(printed, recipes))
+    text = book[10]
+    for row in text.index:
+        recipes = _mean_recipes(text.loc[row, number_columns(text)].drop("avg."), "bg", "20 foreground classes")
+        yield line(10, row, "avg.", "row mean", text.at[row, "avg."], judge(text.at[row, "avg."], recipes))
+
+
+def group_members(book: Book) -> Iterator[Line]:
+    """Members that the group rows list, against the Group, Size and Freq. columns of the class rows of Table 3."""
+    for table in (1, 3):
+        text = book[table]
+        for row in text.index[text["section"].isin(list(GROUPING))]:
+            listed, named = text.at[row, "Classes"].split(), named_members(book, text.at[row, "section"], row)
+            missing, extra = sorted(set(named) - set(listed)), sorted(set(listed) - set(named))
+            detail = "; ".join(
+                f"{what}: {' '.join(who)}" for what, who in (("not listed", missing), ("only listed", extra)) if who
+            )
+            verdict = CONTRADICTS if detail else AGREES
+            judgement = Judgement(" ".join(named), len(listed) - len(named), 0.0, verdict, "same members", detail)
+            yield line(table, row, "Classes", "members", " ".join(listed), judgement)
+
+
+def integer_counts(book: Book) -> Iterator[Line]:
+    """%C of a class is a share of its O images: some whole number of them must give the printed percent."""
+    for row, cells in _foreground(book).iterrows():
+        share, occurrence = cells["%C"], cells["O"]
+        nearest, gap, allowed = _nearest_share(share, occurrence)
+        others = [
+            o
+            for o in range(int(number(occurrence)) - 2, int(number(occurrence)) + 3)
+            if _nearest_share(share, str(o))[1] <= allowed
+        ]
+        fits = gap <= allowed + EPSILON
+        detail = (
+            f"{nearest} of {occurrence} images"
+            if fits
+            else f"no count out of {occurrence} gives {share}; O = {others} would"
+        )
+        judgement = Judgement(
+            f"{100 * nearest / number(occurrence):.3f}",
+            gap,
+            allowed,
+            AGREES if fits else CONTRADICTS,
+            "whole images",
+            detail,
+        )
+        yield line(3, row, "O", "%C of O images is a whole number", occurrence, judgement)
+
+
+def cardinality_bounds(book: Book) -> Iterator[Line]:
+    """L is at least 1 + %C / 100: every image in which a class co-occurs has two classes or more."""
+    for row, cells in _foreground(book).iterrows():
+        least = 1 + number(cells["%C"]) / 100
+        allowed = half_unit(cells["L"]) + half_unit(cells["%C"]) / 100
+        short = number(cells["L"]) - least
+        verdict = AGREES if short >= -allowed else CONTRADICTS
+        judgement = Judgement(f">= {least:.3f}", short, allowed, verdict, "lower bound", "1 + %C / 100")
+        yield line(3, row, "L", "least cardinality", cells["L"], judgement)
+
+
+def group_cuts(book: Book) -> Iterator[Line]:
+    """Size groups must be separable by %S and frequency groups by O: one cut between neighbours."""
+    rows = _foreground(book)
+    for column, order, by in (("Size", ("small", "mid", "large"), "%S"), ("Freq.", ("low", "mid", "high"), "O")):
+        values = rows[by].map(number)
+        for low, high in pairwise(order):
+            top, bottom = values[rows[column] == low].max(), values[rows[column] == high].min()
+            verdict = AGREES if top < bottom else CONTRADICTS
+            judgement = Judgement(
+                f"{top:g} < {bottom:g}",
+                bottom - top,
+                0.0,
+                verdict,
+                "separable",
+                f"largest of {low}, smallest of {high}",
+            )
+            yield line(3, f"{low} | {high}", column, f"groups are cut by {by}", f"{low} < {high}", judgement)
+
+
+def _foreground(book: Book) -> pd.DataFrame:
+    text = book[3]
+    return text[(text["section"] == "class") & (text.index != "background")]
+
+
+def _nearest_share(share: str, occurrence: str) -> tuple[int, float, float]:
+    total = number(occurrence)
+    count = round(number(share) * total / 100)
+    return count, abs(100 * count / total - number(share)), half_unit(share)
+
+
+def _mean_recipes(cells: pd.Series, background: str, rest: str) -> list[tuple[str, Estimate]]:
+    def over(part: pd.Series) -> Estimate:
+        return propagate(lambda values: float(values.mean()), part.map(number), part.map(half_unit))
+
+    return [(f"mean of {len(cells)} classes", over(cells)), (f"mean of the {rest}", over(cells.drop(background)))]

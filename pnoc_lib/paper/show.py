@@ -1,0 +1,98 @@
+"""Tables for the eye: colours that survive colour blindness and print, a sign beside each; export to CSV and LaTeX."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+from pandas.io.formats.style import Styler
+
+from pnoc_lib import files
+from pnoc_lib.paper.compare import NOT_RUN
+from pnoc_lib.paper.rounding import AGREES, CONTRADICTS, EXPLAINED, UNCHECKED
+
+SIGNS = {AGREES: "✓", EXPLAINED: "≈", CONTRADICTS: "✗", UNCHECKED: "–"}
+LOOKS = {  # tints of a palette made for colour-blind readers; edges tell them apart in grey
+    AGREES: "background-color: #d3efe5; color: #000; border-left: 4px solid #009e73",
+    EXPLAINED: "background-color: #fbe8bd; color: #000; border-left: 4px dashed #b37b00",
+    CONTRADICTS: "background-color: #f3c0a0; color: #000; font-weight: bold; border-left: 6px double #a03c00",
+    UNCHECKED: "background-color: #ececec; color: #444; border-left: 4px dotted #777",
+}
+ABOVE, BELOW = (0, 114, 178), (213, 94, 0)  # measured above and below the print: blue and vermilion
+MATH = {"ρ": r"$\rho$", "μ": r"$\mu$", "σ": r"$\sigma$", "λ": r"$\lambda$", "δ": r"$\delta$", "±": r"$\pm$"}
+MATH |= {"†": r"$\dagger$", "‡": r"$\ddagger$", "✓": r"$\checkmark$", "≈": r"$\approx$", "✗": r"$\times$", "–": "--"}
+
+
+def style_audit(lines: pd.DataFrame) -> Styler:
+    """The lines of `audit.run` with verdicts in colour and with a sign; differences with three decimals."""
+    shown = lines.drop(columns="about", errors="ignore").reset_index(drop=True)
+    return (
+        shown.style.map(lambda verdict: LOOKS.get(verdict, ""), subset=["verdict"])
+        .format({"verdict": lambda verdict: f"{SIGNS.get(verdict, '')} {verdict}"})
+        .format("{:+.3f}", subset=["difference"], na_rep="")
+        .format("{:.3f}", subset=["tolerance"], na_rep="")
+        .hide(axis="index")
+        .set_properties(subset=["explanation"], **{"text-align": "left"})
+    )
+
+
+def style_summary(counts: pd.DataFrame) -> Styler:
+    """The counts of `audit.summary`, each verdict's column in its colour; zeros are faint."""
+    styler = counts.style.format_index(lambda name: f"{SIGNS.get(name, '')} {name}".strip(), axis=1)
+    for verdict, look in LOOKS.items():
+        styler = styler.map(lambda count, look=look: look if count else "color: #999", subset=[verdict])
+    return styler
+
+
+def style_beside(compared: pd.DataFrame, *, limit: float = 20.0) -> Styler:
+    """The lines of `compare.beside`; differences in colour and with an arrow, what was not run in grey italics.
+
+    limit: percent points at which the colour is full. Columns without any entry are left out.
+    """
+    kept = ["row", "column", "published", "measured"]
+    filled = [
+        name for name in compared.columns if name in kept or (compared[name].notna() & (compared[name] != "")).any()
+    ]
+    shown = compared[filled].drop(columns=["mean", "sd"], errors="ignore").reset_index(drop=True)
+    grey = "color: #777; font-style: italic"
+    styler = shown.style.map(lambda text: grey if text == NOT_RUN else "", subset=["measured"]).hide(axis="index")
+    if "threshold" in shown:
+        styler = styler.format(
+            lambda value: f"{value:.2f}" if isinstance(value, float) else value, subset=["threshold"], na_rep=""
+        )
+    if "difference" in shown:
+        styler = styler.map(lambda gap: _shade(gap, limit), subset=["difference"])
+        styler = styler.format(_arrow, subset=["difference"], na_rep="")
+    return styler
+
+
+def export(table: pd.DataFrame, stem: Path | str, *, index: bool = False, caption: str | None = None) -> list[Path]:
+    """Write a table as `stem`.csv and `stem`.tex, and return both paths.
+
+    The LaTeX needs booktabs and amssymb; Greek letters and signs become math, other special characters are escaped.
+    """
+    paths = [Path(f"{stem}.csv"), Path(f"{stem}.tex")]
+    files.write_csv(paths[0], table, index=index)
+    files.write_text(paths[1], to_latex(table, index=index, caption=caption))
+    return paths
+
+
+def to_latex(table: pd.DataFrame, *, index: bool = False, caption: str | None = None) -> str:
+    """A table as LaTeX with booktabs rules; missing values are empty."""
+    text = table.to_latex(index=index, escape=True, na_rep="", caption=caption, float_format="%.3f")
+    for sign, math in MATH.items():
+        text = text.replace(sign, math)
+    return text
+
+
+def _shade(gap: float, limit: float) -> str:
+    if pd.isna(gap):
+        return ""
+    strength = min(abs(gap) / limit, 1.0) * 0.6
+    red, green, blue = (round(255 - (255 - tone) * strength) for tone in (ABOVE if gap > 0 else BELOW))
+    return f"background-color: rgb({red}, {green}, {blue}); color: #000"
+
+
+def _arrow(gap: float) -> str:
+    arrow = "▲" if gap > 0.05 else "▼" if gap < -0.05 else "＝"
+    return f"{arrow} {gap:+.1f}"

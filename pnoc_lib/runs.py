@@ -1,0 +1,175 @@
+"""What a stage leaves: its folder, and the manifest that says how its files came to be."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from pnoc_lib import files
+
+MANIFEST = "manifest.json"
+PACKAGES = ("torch", "torchvision", "timm", "accelerate", "numpy", "pandas", "pillow", "pnoc-companion")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage that has begun. `finish` writes its manifest."""
+
+    folder: Path
+    notebook: str
+    settings: Mapping[str, Any]
+    started: datetime
+    clock: float
+
+    def finish(self, metrics: Mapping[str, Any] | None = None, outputs: Iterable[Path | str] = ()) -> dict[str, Any]:
+        """Write `manifest.json`, as the last thing that a stage does: it stands for success.
+
+        metrics: numbers worth comparing between runs; scores are fractions.
+        outputs: files and folders that the stage leaves; they are listed with their sizes, files with their SHA-256.
+        Returns the manifest: stage, parameters, seed, metrics, outputs, started (UTC), duration_s, peak memory in MiB
+        (of this process, of its largest child, of the GPU), device, versions, git revision. No path in it is
+        absolute, and no host is named.
+        Raises FileNotFoundError for an output that is not there.
+        """
+        manifest = {
+            "stage": self.notebook,
+            "parameters": portable(dict(self.settings)),
+            "seed": self.settings.get("seed"),
+            "metrics": portable(dict(metrics or {})),
+            "outputs": [_describe(Path(path)) for path in outputs],
+            "started": self.started.isoformat(timespec="seconds"),
+            "duration_s": round(time.perf_counter() - self.clock, 1),
+            "peak_memory_mib": _peak_memory(),
+            "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+            "threads": torch.get_num_threads(),
+            "versions": _versions(),
+            "code": _revision(),
+        }
+        files.write_json(self.folder / MANIFEST, manifest)
+        return manifest
+
+
+def folder(
+    root: Path | str, experiment: str, notebook: str, *, strategy: str | None = None, seed: int = 0, split: str = ""
+) -> Path:
+    """Where a stage keeps its files: root/experiment/notebook[/strategy-sSEED[/split]]."""
+    path = Path(root) / experiment / notebook
+    return path if strategy is None else path / f"{strategy}-s{seed}" / split
+
+
+def start(folder: Path | str, settings: Mapping[str, Any], *, notebook: str) -> Stage:
+    """Begin a stage: make its folder and remove the manifest of an earlier run, so that a manifest means success.
+
+    Everything else in the folder stays: a checkpoint is what an interrupted run goes on from.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MANIFEST).unlink(missing_ok=True)
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    return Stage(folder, notebook, dict(settings), datetime.now(timezone.utc), time.perf_counter())
+
+
+def require(folder: Path | str, notebook: str, what: str = "results") -> Path:
+    """The folder of a stage that has ended well.
+
+    notebook: the stage, such as "01_train_priors"; what: what is looked for there, for the message.
+    Raises FileNotFoundError when the folder holds no manifest.
+    """
+    folder = Path(folder)
+    if not (folder / MANIFEST).is_file():
+        state = "an unfinished run" if folder.is_dir() and any(folder.iterdir()) else f"no {what}"
+        raise FileNotFoundError(f"{state} in {folder}: run notebooks/{notebook}.ipynb with the same parameters first")
+    return folder
+
+
+def manifest(folder: Path | str) -> dict[str, Any]:
+    """Read the manifest of a finished stage."""
+    return files.read_json(Path(folder) / MANIFEST)
+
+
+def portable(value: Any) -> Any:
+    """`value` as plain JSON values, with absolute paths made relative to the working folder.
+
+    Of an absolute path elsewhere the last two parts are kept, after "...".
+    """
+    if isinstance(value, Mapping):
+        return {str(key): portable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset, np.ndarray)):
+        return [portable(item) for item in value]
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Path) or (isinstance(value, str) and value.startswith("/") and "\n" not in value):
+        path = Path(value)
+        if not path.is_absolute():
+            return path.as_posix()
+        if path.is_relative_to(Path.cwd()):
+            return path.relative_to(Path.cwd()).as_posix()
+        return Path("...", *path.parts[1:][-2:]).as_posix()
+    return value
+
+
+def _describe(path: Path) -> dict[str, Any]:
+    if path.is_dir():
+        sizes = [file.stat().st_size for file in path.rglob("*") if file.is_file()]
+        return {"path": portable(path), "files": len(sizes), "bytes": sum(sizes)}
+    if not path.is_file():
+        raise FileNotFoundError(f"the stage was to leave {path}, which is not there: look at the cell that writes it")
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return {"path": portable(path), "bytes": path.stat().st_size, "sha256": digest.hexdigest()}
+
+
+def _peak_memory() -> dict[str, int]:
+    """Peak resident memory in MiB: of this process, of its largest child that has ended, and of the GPU."""
+    unit = 2**20 if sys.platform == "darwin" else 2**10  # bytes there, KiB on Linux
+    peak = {
+        "process": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // unit,
+        "largest_child": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // unit,
+    }
+    if torch.cuda.is_available():
+        peak["gpu"] = torch.cuda.max_memory_allocated() // 2**20
+    return peak
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            versions[package] = "not installed"
+    return versions
+
+
+def _revision() -> dict[str, Any]:
+    """Git commit of the library's sources and whether they differ from it; None where there is no git."""
+
+    def git(*command: str) -> str:
+        here = Path(__file__).resolve().parent
+        return subprocess.run(
+            ["git", "-C", str(here), *command], capture_output=True, text=True, check=True, timeout=20
+        ).stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", Path(__file__).name)  # fails for a copy inside somebody else's repository
+        top = git("rev-parse", "--show-toplevel")
+        changed = git("-C", top, "status", "--porcelain", "--", "pnoc_lib", "notebooks", "configs", "Snakefile")
+        return {"revision": git("rev-parse", "HEAD"), "changed": bool(changed)}
+    except (OSError, subprocess.SubprocessError):
+        return {"revision": None, "changed": None}

@@ -1,0 +1,227 @@
+"""A small paint box for ToyVOC: smooth outlines, and a canvas that shades them softly and remembers whose pixel is whose."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from PIL import Image, ImageChops, ImageDraw, ImageFilter
+
+Points = np.ndarray  # (n, 2) x to the right and y down, in the unit of whoever draws
+
+
+def spline(points: Sequence, *, closed: bool = True, steps: int = 6) -> Points:
+    """Return a Catmull-Rom curve through `points` (n, 2): `steps` vertices between two of them."""
+    p = np.asarray(points, float)
+    before, after, last = (
+        (np.roll(p, 1, 0), np.roll(p, -1, 0), np.roll(p, -2, 0))
+        if closed
+        else (np.vstack([p[:1], p[:-2]]), p[1:], np.vstack([p[2:], p[-1:]]))
+    )
+    here = p if closed else p[:-1]
+    t = (np.arange(steps) / steps)[:, None, None]
+    curve = 0.5 * (
+        2 * here
+        + (after - before) * t
+        + (2 * before - 5 * here + 4 * after - last) * t**2
+        + (3 * here - before - 3 * after + last) * t**3
+    )
+    curve = curve.transpose(1, 0, 2).reshape(-1, 2)
+    return curve if closed else np.vstack([curve, p[-1:]])
+
+
+def ellipse(x: float, y: float, rx: float, ry: float | None = None, angle: float = 0.0, n: int = 28) -> Points:
+    """Return an ellipse about (x, y); `angle` in radians."""
+    t = np.linspace(0, 2 * np.pi, n, endpoint=False)
+    return turn(np.stack([rx * np.cos(t), (rx if ry is None else ry) * np.sin(t)], 1), angle) + (x, y)
+
+
+def ring(x: float, y: float, radius: float, width: float, n: int = 40) -> Points:
+    """Return an annulus as one seamed outline: outside there, inside back."""
+    t = np.linspace(0, 2 * np.pi, n)
+    circle = np.stack([np.cos(t), np.sin(t)], 1)
+    return np.vstack([circle * radius, circle[::-1] * (radius - width)]) + (x, y)
+
+
+def box(x0: float, y0: float, x1: float, y1: float, r: float = 0.0) -> Points:
+    """Return a rectangle with corners rounded by `r`."""
+    if r <= 0:
+        return np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], float)
+    r = min(r, abs(x1 - x0) / 2, abs(y1 - y0) / 2)
+    t = np.linspace(0, np.pi / 2, 6)
+    arc = np.stack([np.cos(t), np.sin(t)], 1) * r
+    corners = [((x1 - r, y1 - r), 0), ((x0 + r, y1 - r), 1), ((x0 + r, y0 + r), 2), ((x1 - r, y0 + r), 3)]
+    return np.vstack([turn(arc, k * np.pi / 2) + c for c, k in corners])
+
+
+def limb(points: Sequence, widths: Sequence, *, steps: int = 5, smooth: bool = True) -> Points:
+    """Return a stroke along `points` whose full width goes through `widths`, with round ends."""
+    p, w = np.asarray(points, float), np.asarray(widths, float)
+    if smooth and len(p) > 2:
+        w = np.interp(np.linspace(0, len(p) - 1, (len(p) - 1) * steps + 1), np.arange(len(p)), w)
+        p = spline(p, closed=False, steps=steps)
+    d = np.gradient(p, axis=0)
+    d /= np.maximum(np.hypot(d[:, 0], d[:, 1]), 1e-9)[:, None]
+    n = np.stack([-d[:, 1], d[:, 0]], 1) * (w / 2)[:, None]
+    t = np.linspace(-np.pi / 2, np.pi / 2, 7)[1:-1, None]
+    end = p[-1] - n[-1] * np.sin(t) + d[-1] * np.cos(t) * w[-1] / 2
+    start = p[0] + n[0] * np.sin(t) - d[0] * np.cos(t) * w[0] / 2
+    return np.vstack([p + n, end, (p - n)[::-1], start])
+
+
+def turn(points: Points, angle: float, about: tuple[float, float] = (0.0, 0.0)) -> Points:
+    """Rotate `points` by `angle` radians about a point."""
+    c, s = np.cos(angle), np.sin(angle)
+    return (np.asarray(points, float) - about) @ np.array([[c, s], [-s, c]]) + about
+
+
+def mix(a: Sequence, b: Sequence, t: float) -> np.ndarray:
+    """Return the colour that lies `t` of the way from a to b."""
+    return np.asarray(a, float) * (1 - t) + np.asarray(b, float) * t
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """One painted piece: the union of `outlines`, shaded as one body.
+
+    colour: RGB in 0..255. round: how strongly its edges turn away from the light, 0 flat .. 1.
+    grain: name of a texture, or None. clip: paint only where the object's last unclipped part is.
+    solid: counts as the object's pixels (False for a shadow or a reflection). alpha: opacity, 0..1.
+    """
+
+    outlines: tuple[Points, ...]
+    colour: np.ndarray
+    round: float = 0.5
+    grain: str | None = None
+    clip: bool = False
+    solid: bool = True
+    alpha: float = 1.0
+    blur: float = 0.0
+
+
+def part(outlines, colour, round: float = 0.5, **options) -> Part:
+    """Return a Part from one outline or a list of them."""
+    outlines = tuple(outlines) if isinstance(outlines, (list, tuple)) else (outlines,)
+    return Part(outlines, np.asarray(colour, float), round, **options)
+
+
+def moved(p: Part, scale: float, x: float, y: float, *, flip: bool = False, angle: float = 0.0) -> Part:
+    """Return `p` mirrored, turned about its origin, scaled and moved to (x, y)."""
+    sign = np.array([-1.0 if flip else 1.0, 1.0])
+    out = tuple(turn(o * sign, angle) * scale + (x, y) for o in p.outlines)
+    return Part(out, p.colour, p.round, p.grain, p.clip, p.solid, p.alpha, p.blur * scale)
+
+
+@lru_cache(maxsize=8)
+def texture(name: str) -> np.ndarray:
+    """Return a (512, 512) tile, about 0 with peak 1: `noise`, `fur`, `wood`, `wool`, `leaf` or `fine`."""
+    g = np.random.default_rng(7)
+    radii = {
+        "noise": [(12, 12), (4, 4)],
+        "fur": [(1.0, 5), (2, 9)],
+        "wood": [(24, 1.0), (40, 3)],
+        "wool": [(3, 3), (5, 5)],
+        "leaf": [(2.5, 2.5), (8, 8)],
+        "fine": [(0.7, 0.7), (1.5, 1.5)],
+    }[name]
+    fy, fx = np.meshgrid(np.fft.fftfreq(512), np.fft.fftfreq(512), indexing="ij")
+    tile = np.zeros((512, 512))
+    for rx, ry in radii:
+        low = np.exp(-2 * np.pi**2 * ((fx * rx) ** 2 + (fy * ry) ** 2))
+        layer = np.fft.ifft2(np.fft.fft2(g.normal(size=(512, 512))) * low).real
+        tile += layer / layer.std()
+    return np.clip(tile / tile.std() / 2.5, -1, 1).astype(np.float32)
+
+
+class Canvas:
+    """An image (height, width) in the making, with the owner of every pixel: 0 nobody, else the object's number.
+
+    unit: pixels of the canvas to which textures and soft edges are scaled (its longer side / 480).
+    light: -1 when the light comes from the left, +1 from the right.
+    """
+
+    def __init__(self, width: int, height: int, *, light: int = -1, paint: bool = True) -> None:
+        self.size = (width, height)
+        self.unit = max(width, height) / 480
+        self.light = light
+        self.image = Image.new("RGB", self.size) if paint else None
+        self.owner = Image.new("L", self.size)
+
+    def silhouette(self, parts: Sequence[Part], number: int) -> None:
+        """Claim the pixels of the solid parts for `number`, without painting."""
+        pen = ImageDraw.Draw(self.owner)
+        for p in parts:
+            if p.solid and not p.clip:
+                for outline in p.outlines:
+                    pen.polygon(outline.ravel().tolist(), fill=number)
+
+    def add(self, parts: Sequence[Part], number: int | None = None) -> None:
+        """Paint `parts` in order; with a `number`, claim the pixels of the solid ones."""
+        base = None
+        for p in parts:
+            mask, corner = self._mask(p)
+            if mask is None:
+                base = base if p.clip else None
+                continue
+            if p.clip:
+                if base is None:
+                    continue
+                whole = Image.new("L", mask.size)
+                whole.paste(base[0], (base[1][0] - corner[0], base[1][1] - corner[1]))
+                mask = ImageChops.multiply(mask, whole)
+            else:
+                base = (mask, corner)
+            self._fill(p, mask, corner)
+            if number is not None and p.solid and not p.clip:
+                self.owner.paste(number, (*corner, corner[0] + mask.width, corner[1] + mask.height), mask)
+
+    def _mask(self, p: Part) -> tuple[Image.Image | None, tuple[int, int]]:
+        points = np.vstack(p.outlines)
+        margin = 3 * p.blur + 1
+        x0, y0 = np.floor(np.maximum(points.min(0) - margin, (0, 0))).astype(int)
+        x1, y1 = np.ceil(np.minimum(points.max(0) + margin + 1, self.size)).astype(int)
+        if x1 <= x0 or y1 <= y0:
+            return None, (0, 0)
+        mask = Image.new("L", (int(x1 - x0), int(y1 - y0)))
+        pen = ImageDraw.Draw(mask)
+        for outline in p.outlines:
+            pen.polygon((outline - (x0, y0)).ravel().tolist(), fill=255)
+        if p.blur:
+            mask = mask.filter(ImageFilter.GaussianBlur(float(p.blur)))
+        return mask, (int(x0), int(y0))
+
+    def _fill(self, p: Part, mask: Image.Image, corner: tuple[int, int]) -> None:
+        w, h = mask.size
+        fill: Image.Image | tuple
+        if p.round <= 0 and p.grain is None:
+            fill = tuple(int(v) for v in np.clip(p.colour, 0, 255))
+        else:
+            tone = np.zeros((h, w), np.float32)
+            if p.round > 0:
+                points = np.vstack(p.outlines)
+                extent = points.max(0) - points.min(0)
+                r = float(np.clip(0.16 * extent.min(), 0.8, 30 * self.unit))
+                soft = mask.filter(ImageFilter.BoxBlur(r))
+                soft = np.asarray(soft, np.float32)
+                dx, dy = round(self.light * r * 0.8), round(r * 0.8)
+                rows, columns = np.arange(h), np.arange(w)
+                lit = soft[np.clip(rows + dy, 0, h - 1)][:, np.clip(columns - dx, 0, w - 1)]
+                dark = soft[np.clip(rows - dy, 0, h - 1)][:, np.clip(columns + dx, 0, w - 1)]
+                tone += (lit - dark) * (p.round * 0.30 / 255)
+                y = (np.arange(h, dtype=np.float32) + corner[1] - points[:, 1].min()) / max(extent[1], 1)
+                tone += (0.5 - np.clip(y, 0, 1))[:, None] * (0.22 * p.round)
+            if p.grain is not None:
+                tile = texture(p.grain)
+                tone += 0.07 * tile[(np.arange(h) + corner[1]) % 512][:, (np.arange(w) + corner[0]) % 512]
+            colour = p.colour.astype(np.float32)
+            shaded = np.where(
+                tone[..., None] > 0,
+                colour + (np.float32(255) - colour) * tone[..., None] * np.float32(0.9),
+                colour * (1 + tone[..., None] * np.array([1.0, 0.95, 0.8], np.float32)),
+            )
+            fill = Image.fromarray(np.clip(shaded, 0, 255).astype(np.uint8))
+        if p.alpha < 1:
+            mask = mask.point(lambda v: int(v * p.alpha))
+        self.image.paste(fill, (*corner, corner[0] + w, corner[1] + h), mask)

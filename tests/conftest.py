@@ -1,0 +1,20 @@
+"""What all tests share: a quiet, offline environment in which kernels and subprocesses find the library."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# before torch is imported: idle OpenMP threads sleep, and no weights are looked for on the network
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("MPLBACKEND", "agg")
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+
+
+@pytest.fixture
+def root() -> Path:
+    """The repository."""
+    return ROOT

@@ -1,0 +1,136 @@
+import json
+
+import numpy as np
+import pytest
+from pycocotools import mask as rle
+from trees import coco_tree, square
+
+from pnoc_lib import coco, data
+
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools on numpy 2
+
+
+def change_annotation(position, **values):
+    return lambda content: content["annotations"][position].update(values)
+
+
+def test_classes_by_category_id_and_labels(tmp_path):
+    images, masks = data.read("coco14", coco_tree(tmp_path), "train")
+    assert images.classes == masks.classes == ("cat", "dog")  # ids 3 and 7
+    assert images.ids == masks.ids == ("p5", "p9", "p12")
+    assert (images.name, images.split, images.label_source) == ("coco14", "train2014", "instances")
+    np.testing.assert_array_equal(images.labels, [[1, 1], [1, 1], [0, 0]])
+    assert images.image("p9").size == (10, 8)
+    assert images.with_labels().ids == ("p5", "p9")
+
+
+def test_smaller_object_lies_on_top(tmp_path):
+    _, masks = data.read_coco(coco_tree(tmp_path), "train")
+    expected = np.zeros((8, 10), np.uint8)
+    expected[0:5, 1:6] = 1  # the cat of 25 pixels comes later in the file
+    expected[2:4, 3:5] = 2
+    np.testing.assert_array_equal(masks.mask("p5"), expected)
+
+
+def test_crowd_is_void_and_lies_below(tmp_path):
+    _, masks = data.read_coco(coco_tree(tmp_path), "train")
+    expected = np.zeros((8, 10), np.uint8)
+    expected[:, 0:2] = 255
+    expected[1:3, 1:3] = 2  # its second polygon has two corners, no area
+    np.testing.assert_array_equal(masks.mask("p9"), expected)
+
+
+def test_image_without_an_object_is_background(tmp_path):
+    images, masks = data.read_coco(coco_tree(tmp_path), "train")
+    assert masks.mask("p12").shape == (8, 10)
+    assert not masks.mask("p12").any()
+    assert data.check(images, masks, labels_required=False, progress=False).empty
+    assert data.check(images, masks, progress=False)["id"].tolist() == ["p12"]
+
+
+@pytest.mark.parametrize("compressed", [True, False])
+def test_run_length_codes(tmp_path, compressed):
+    inside = np.zeros((8, 10), np.uint8, order="F")
+    inside[2:7, 3:9] = 1
+    code = {"size": [8, 10], "counts": [26, 5, 3, 5, 3, 5, 3, 5, 3, 5, 3, 5, 9]}  # down the columns
+    if compressed:
+        code["counts"] = rle.encode(inside)["counts"].decode()
+    entry = {"id": 5, "image_id": 12, "category_id": 7, "segmentation": code}
+    _, masks = data.read_coco(coco_tree(tmp_path, lambda content: content["annotations"].append(entry)), "train")
+    np.testing.assert_array_equal(masks.mask("p12"), 2 * inside)
+
+
+def test_run_lengths_undo_the_compression():
+    generator = np.random.default_rng(0)
+    for share in (0.0, 0.02, 0.5, 1.0):
+        inside = np.asfortranarray(generator.random((37, 53)) < share, dtype=np.uint8)
+        runs = coco._run_lengths(rle.encode(inside)["counts"].decode())
+        assert sum(runs) == inside.size
+        assert sum(runs[1::2]) == inside.sum()
+
+
+def test_list_of_ids_and_other_places(tmp_path):
+    root = coco_tree(tmp_path)
+    (root / "mine.txt").write_text("p12\np5\n")
+    (root / "images").mkdir()
+    (root / "train2014").rename(root / "images" / "train2014")
+    (root / "annotations" / "instances_train2014.json").rename(root / "other.json")
+    images, masks = data.read_coco(root, "train2014", annotations=root / "other.json", ids_file=root / "mine.txt")
+    assert images.ids == masks.ids == ("p12", "p5")
+    assert images.image("p5").size == (10, 8)
+
+
+def test_boxes_alone_give_labels_without_masks(tmp_path):
+    def drop_outlines(content):
+        for entry in content["annotations"]:
+            del entry["segmentation"]
+
+    images, masks = data.read_coco(coco_tree(tmp_path, drop_outlines), "train")
+    assert masks is None
+    assert images.labels.sum() == 4
+
+
+def test_reader_is_silent(tmp_path, capsys):
+    data.read_coco(coco_tree(tmp_path), "train")[1].mask("p5")
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("outline", "words"),
+    [
+        (None, "no outline"),
+        ([[0, 0, 1, 1, 2]], "a corner without x and y"),
+        ([[0, 0, float("nan"), 1, 2, 2]], "a corner without x and y"),
+        ([["a", 0, 1, 1, 2, 2]], "could not convert"),
+        ({"size": [8, 10], "counts": [10, 5]}, r"runs of 15 pixels for \[8, 10\], the image has \[8, 10\]"),
+        ({"size": [10, 8], "counts": [40, 40]}, r"runs of 80 pixels for \[10, 8\], the image has \[8, 10\]"),
+        ({"size": [8, 10], "counts": "garbage!"}, "runs of"),
+        ({"counts": [40, 40]}, "KeyError: 'size'"),
+    ],
+)
+def test_broken_outline_names_image_and_class(tmp_path, outline, words):
+    images, masks = data.read_coco(coco_tree(tmp_path, change_annotation(0, segmentation=outline)), "train")
+    with pytest.raises(data.DataError, match=f"mask of p5 cannot be painted, an object of class 2 .*{words}"):
+        masks.mask("p5")
+    problems = data.check(images, masks, labels_required=False, progress=False)
+    assert problems["id"].tolist() == ["p5"]
+    assert problems["file"][0].endswith("p5.jpg")
+
+
+def test_square_covers_what_its_name_says():
+    scene = coco.Scene("x", 8, 10, (coco.Region(1, False, [square(2, 3, 4)]),))
+    expected = np.zeros((8, 10), np.uint8)
+    expected[3:7, 2:6] = 1
+    np.testing.assert_array_equal(coco.paint(scene), expected)
+
+
+def test_eighty_categories(tmp_path):
+    ids = [number for number in range(1, 91) if number not in (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)]
+
+    def eighty(content):
+        content["categories"] = [{"id": id, "name": f"c{id}"} for id in reversed(ids)]
+
+    images, _ = data.read_coco(coco_tree(tmp_path, eighty), "train")
+    assert len(images.classes) == 80
+    assert images.classes[0] == "c1" and images.classes[11] == "c13" and images.classes[79] == "c90"
+    assert json.loads((tmp_path / "annotations" / "instances_train2014.json").read_text())["images"][0]["id"] == 12

@@ -1,0 +1,69 @@
+"""Fast depthwise convolutions give the values and gradients of the plain ones."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from pnoc_lib import depthwise
+
+CASES = [  # kernel, stride, padding, dilation, side
+    (3, 1, 1, 1, 9),
+    (5, 1, 2, 1, 8),
+    (5, 1, 4, 2, 10),
+    (3, 2, 0, 1, 11),
+    (3, 2, 1, 1, 10),
+    (5, 2, 2, 1, 13),
+    (3, 2, 2, 2, 12),
+]
+
+
+def gradients(case, dtype, fast):
+    kernel, stride, padding, dilation, side = case
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randn(2, 6, side, side + 1, generator=generator).bfloat16().to(dtype).requires_grad_()
+    weight = torch.randn(6, 1, kernel, kernel, generator=generator).bfloat16().to(dtype).requires_grad_()
+    bias = torch.randn(6, generator=generator).bfloat16().to(dtype).requires_grad_()
+    if fast:
+        with depthwise.FastDepthwise():
+            out = F.conv2d(image, weight, bias, stride, padding, dilation, 6)
+    else:
+        out = F.conv2d(image, weight, bias, stride, padding, dilation, 6)
+    (out.float() * torch.linspace(-1, 1, out.numel()).reshape(out.shape)).sum().backward()
+    return [tensor.float() for tensor in (out, image.grad, weight.grad, bias.grad)]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_values_and_gradients_are_those_of_the_plain_form(case):
+    for ours, plain in zip(gradients(case, torch.float32, True), gradients(case, torch.float32, False), strict=True):
+        torch.testing.assert_close(ours, plain, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bfloat16_is_as_close_to_float32_as_bfloat16_allows(case):
+    for ours, plain in zip(gradients(case, torch.bfloat16, True), gradients(case, torch.float32, False), strict=True):
+        assert (ours - plain).abs().max() <= 0.03 * plain.abs().max()
+
+
+def test_it_is_really_used(monkeypatch):
+    calls = []
+    used = depthwise._Depthwise.apply
+    monkeypatch.setattr(depthwise._Depthwise, "apply", lambda *a: calls.append(1) or used(*a))
+    gradients(CASES[0], torch.float32, True)
+    assert calls == [1]
+
+
+def test_autocast_dtype_comes_out():
+    image, stem = torch.randn(1, 3, 8, 8), torch.randn(4, 3, 3, 3, requires_grad=True)
+    deep = torch.randn(4, 1, 3, 3, requires_grad=True)
+    with torch.autocast("cpu", torch.bfloat16), depthwise.FastDepthwise():
+        first = F.conv2d(image, stem, padding=1)
+        assert first.dtype == F.conv2d(first, deep, padding=1, groups=4).dtype == torch.bfloat16
+
+
+def test_dense_and_grouped_convolutions_are_left_alone():
+    image, dense, grouped = torch.randn(1, 8, 5, 5), torch.randn(6, 8, 3, 3), torch.randn(6, 4, 3, 3)
+    with depthwise.FastDepthwise():
+        torch.testing.assert_close(F.conv2d(image, dense), torch.ops.aten.convolution(
+            image, dense, None, [1, 1], [0, 0], [1, 1], False, [0, 0], 1
+        ))
+        assert F.conv2d(image, grouped, groups=2, padding="same").shape == (1, 6, 5, 5)

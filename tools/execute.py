@@ -1,0 +1,98 @@
+"""Execute one notebook under papermill, as the Snakefile does it for every stage.
+
+    python tools/execute.py notebooks/00_data.ipynb reports/demo/00_data.ipynb '{"experiment": "demo"}'
+
+Beyond plain papermill: two runs of the same notebook cannot get in each other's way; an executed notebook stands
+under its name only if every cell ran, otherwise as NAME.failed.ipynb, with the traceback; no path of the machine and
+no time stamp is left in it, so that it can be shared.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import re
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import nbformat
+import papermill
+from papermill.exceptions import PapermillExecutionError
+
+
+def main(source: str, target: str, parameters: str) -> None:
+    output = Path(target)
+    failed = output.with_name(f"{output.stem}.failed.ipynb")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with open(output.with_name(f".{output.stem}.lock"), "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            sys.exit(f"an earlier run is still writing {target}, though its pipeline ended: wait for it and run again")
+        print(f"{source} -> {target}", flush=True)
+        forward_progress()
+        try:
+            papermill.execute_notebook(
+                source,
+                str(failed),
+                json.loads(parameters),
+                kernel_name="python3",
+                language="python",
+                cwd=".",
+                progress_bar=False,
+                log_output=True,
+            )
+        except PapermillExecutionError as error:
+            Path(lock.name).unlink()
+            sys.exit(f"{source} stopped. {error.ename}: {error.evalue}\nEverything up to there is in {tidy(failed)}")
+        os.replace(tidy(failed), output)
+        Path(lock.name).unlink()
+
+
+class Progress(logging.Handler):
+    """Show, every so many seconds, the last line that the notebook printed, a progress bar for instance."""
+
+    def __init__(self, seconds: float = 15):
+        super().__init__()
+        self.seconds, self.shown = seconds, time.monotonic()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        lines = [line.strip() for line in re.split(r"[\r\n]", record.getMessage()) if line.strip()]
+        if lines and time.monotonic() - self.shown > self.seconds:
+            self.shown = time.monotonic()
+            print(f"    {lines[-1][:110]}", flush=True)
+
+
+def forward_progress() -> None:
+    logger = logging.getLogger("papermill")
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    logger.addHandler(Progress())
+    warnings.filterwarnings("ignore", module="papermill|traitlets|jupyter")
+
+
+def tidy(path: Path) -> Path:
+    """Take time stamps, machine paths and kernel details out of an executed notebook; return its path."""
+    notebook = nbformat.read(path, as_version=4)
+    notebook.metadata = {
+        key: notebook.metadata[key] for key in ("kernelspec", "language_info") if key in notebook.metadata
+    }
+    for number, cell in enumerate(notebook.cells):
+        cell.id = f"cell-{number:03}"  # papermill draws new ones for what it injects
+        cell.metadata = {"tags": cell.metadata["tags"]} if cell.metadata.get("tags") else {}
+    text = nbformat.writes(notebook) + "\n"
+    places = {os.getcwd(): ".", sys.prefix: ".venv", sys.base_prefix: "python", str(Path.home()): "~"}
+    for place, name in sorted(places.items(), key=lambda item: -len(item[0])):
+        if len(place) > 1:
+            text = re.sub(re.escape(json.dumps(place)[1:-1]) + r"(?![\w.-])", name, text)
+    text = re.sub(r"/tmp/ipykernel_\d+/\d+\.py", "<cell>", text)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
