@@ -13,7 +13,7 @@ from torch import Generator, Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
-COLOUR_MODES = ("randaugment", "jitter", "none")
+AUGMENTATIONS = ("randaugment", "jitter", "none")
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,9 @@ class TrainingTransform:
     """Turns an RGB image into a normalised crop, in the order of the paper's training.
 
     crop_size: side of the square crop, pixels. resize_min, resize_max: range of the longer side, pixels (both included).
-    mean, std: of the backbone, for RGB in [0, 1]. colour: "randaugment" (vanilla CAM), "jitter" (Puzzle and after), "none".
+    mean, std: of the backbone, for RGB in [0, 1]. augment: "randaugment" (vanilla CAM), "jitter" (Puzzle and after), "none".
     Calling it gives (3, crop_size, crop_size) float32; padding is 0, the data set's mean colour.
-    Raises ValueError for an empty range or an unknown `colour`.
+    Raises ValueError for an empty range or an unknown `augment`.
     """
 
     crop_size: int
@@ -31,7 +31,7 @@ class TrainingTransform:
     resize_max: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
-    colour: str = "none"
+    augment: str = "none"
 
     def __post_init__(self):
         if not 1 <= self.resize_min <= self.resize_max:
@@ -39,16 +39,16 @@ class TrainingTransform:
                 f"resize_min and resize_max must be an ascending range of pixels, got {self.resize_min} and "
                 f"{self.resize_max}: the paper's are 320 and 640"
             )
-        if self.colour not in COLOUR_MODES:
-            raise ValueError(f"unknown colour augmentation {self.colour!r}: choose one of {', '.join(COLOUR_MODES)}")
+        if self.augment not in AUGMENTATIONS:
+            raise ValueError(f"unknown augmentation {self.augment!r}: choose one of {', '.join(AUGMENTATIONS)}")
 
     def __call__(self, image: Image.Image, generator: Generator) -> Tensor:
         image = resize_longer(image, _integer(self.resize_min, self.resize_max, generator))
         if _uniform(0, 1, generator) < 0.5:
             image = F.horizontal_flip(image)
-        if self.colour == "randaugment":
+        if self.augment == "randaugment":
             image = RandAugment()(image, generator)
-        elif self.colour == "jitter":
+        elif self.augment == "jitter":
             image = color_jitter(image, generator)
         return random_crop(normalize(image, self.mean, self.std), self.crop_size, generator)
 

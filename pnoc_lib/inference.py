@@ -28,14 +28,18 @@ class Predictor:
     """A network made ready for inference: BatchNorm folded, channels last, weights in the given precision.
 
     network: in any mode, left untouched. precision: "no" (float32), "bf16" or "fp16"; the 1x1 classifier stays float32.
+    device: by default the GPU, where there is one.
     Calling it takes (N, 3, H, W) uint8 RGB on any device and gives raw CAMs (N, C, h, w) float32 on `device`.
     Raises ValueError for an unknown precision.
     """
 
-    def __init__(self, network: models.CAMNetwork, *, precision: str = "bf16", device: torch.device | str = "cpu"):
+    def __init__(
+        self, network: models.CAMNetwork, *, precision: str = "bf16", device: torch.device | str | None = None
+    ):
         if precision not in PRECISIONS:
             raise ValueError(f"unknown precision {precision!r}: choose one of {', '.join(PRECISIONS)}")
-        self.dtype, self.device = PRECISIONS[precision], torch.device(device)
+        self.dtype = PRECISIONS[precision]
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         side = 4 * network.stride
         example = torch.zeros(1, 3, side, side, device=next(network.parameters()).device)
         folded = models.fold_batchnorm(network, example).to(self.device, memory_format=torch.channels_last)

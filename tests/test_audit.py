@@ -120,7 +120,7 @@ def test_the_difference_to_puzzle_does_not_add_up(lines):
     )
     assert said.at["difference of the cells", "verdict"] == "agrees"
     assert said.at["start of a difference", "verdict"] == said.at["end of a difference", "verdict"] == "contradicts"
-    assert "36.3 stands at RS269 P-OC, E14" in said.at["start of a difference", "explanation"]
+    assert "36.3 stands at RS269 P-NOC, E5" in said.at["start of a difference", "explanation"]
 
 
 def test_means_include_background_and_sigmas_do_not(lines):
@@ -177,6 +177,8 @@ def test_claims_of_the_text(lines, words, check, expected):
         (3, "traffic", "CSE", "58.3", (3, "traffic", "CSE", "group mean"), "contradicts"),
         (3, "overall σ", "POC", "15.1", (3, "overall σ", "POC", "overall"), "contradicts"),
         (3, "room", "POC", "", (3, "room", "POC", "group mean"), "cannot be checked"),
+        (3, "dog", "O", "", (3, "dog", "O", "%C of O"), "cannot be checked"),
+        (3, "dog", "L", "", (3, "dog", "L", "least"), "cannot be checked"),
         (1, "Room", "L", "2.4", (1, "Room", "L", "printed twice"), "contradicts"),
         (3, "dog", "%C", "38.5%", (3, "dog", "O", "%C of O"), "contradicts"),
         (3, "chair", "L", "1.8", (3, "chair", "L", "least"), "contradicts"),
@@ -214,6 +216,15 @@ def test_a_corrupted_cell_turns_a_claim(lines, number, row, column, text, words,
     assert said(lines) == {"agrees"}
     book = corrupted(number, row, column, text)
     assert "contradicts" in said(pd.DataFrame(statements.evaluate(book, paper.claims())))
+
+
+def test_a_claim_about_an_empty_cell_cannot_be_checked():
+    book = corrupted(8, "P-OC+C2AM-H", "Test", "")
+    found = pd.DataFrame(statements.evaluate(book, paper.claims()))
+    about = found[found["about"].str.startswith("T8|P-OC+C2AM-H|Test")]
+    assert len(about) >= 6
+    assert set(about.loc[about["recomputed"] == "", "verdict"]) == {"cannot be checked"}
+    assert set(about.loc[about["check"].isin(["margin", "above the others"]), "verdict"]) == {"cannot be checked"}
 
 
 def test_a_bad_claim_is_named():

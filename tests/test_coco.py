@@ -36,7 +36,7 @@ def test_crowd_is_void_and_lies_below(tmp_path):
     _, masks = data.read_coco(coco_tree(tmp_path), "train")
     expected = np.zeros((8, 10), np.uint8)
     expected[:, 0:2] = 255
-    expected[1:3, 1:3] = 2  # its second polygon has two corners, no area
+    expected[1:3, 1:3] = 2  # its first polygon has two corners, no area
     np.testing.assert_array_equal(masks.mask("p9"), expected)
 
 

@@ -63,7 +63,8 @@ def test_autocast_dtype_comes_out():
 def test_dense_and_grouped_convolutions_are_left_alone():
     image, dense, grouped = torch.randn(1, 8, 5, 5), torch.randn(6, 8, 3, 3), torch.randn(6, 4, 3, 3)
     with depthwise.FastDepthwise():
-        torch.testing.assert_close(F.conv2d(image, dense), torch.ops.aten.convolution(
-            image, dense, None, [1, 1], [0, 0], [1, 1], False, [0, 0], 1
-        ))
+        torch.testing.assert_close(
+            F.conv2d(image, dense),
+            torch.ops.aten.convolution(image, dense, None, [1, 1], [0, 0], [1, 1], False, [0, 0], 1),
+        )
         assert F.conv2d(image, grouped, groups=2, padding="same").shape == (1, 6, 5, 5)

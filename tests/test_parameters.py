@@ -20,6 +20,9 @@ high: int = 640
 limit: int | None = None
 """
 
+CAM_OR_PUZZLE = parameters.one_of("cam", "puzzle")
+EACH_POSITIVE = parameters.each(parameters.more_than(0))
+
 
 def namespace(**changes):
     """What the set-up cell sees after the parameters cell and whatever papermill injected."""
@@ -76,9 +79,9 @@ def test_wrong_types_and_unknown_names_are_told(changes, sentence):
         ("lr", 1.5, parameters.between(0, 1), "lr must be between 0 and 1, got 1.5"),
         ("low", 100, parameters.multiple_of(32), "low must be a multiple of 32, got 100"),
         ("high", 319, parameters.at_least("low"), "high must be at least low = 320, got 319"),
-        ("strategy", "puzle", parameters.one_of("cam", "puzzle"), "one of cam, puzzle (did you mean puzzle?), got 'puzle'"),
+        ("strategy", "puzle", CAM_OR_PUZZLE, "must be one of cam, puzzle (did you mean puzzle?), got 'puzle'"),
         ("strategy", "", parameters.non_empty(), "strategy must not be empty, got ''"),
-        ("scales", [1.0, -1.0], parameters.each(parameters.more_than(0)), "scales element 1 must be more than 0, got [1.0, -1.0]"),
+        ("scales", [1.0, -1.0], EACH_POSITIVE, "scales element 1 must be more than 0, got [1.0, -1.0]"),
         ("strategy", "no/such", parameters.path_exists(), "strategy must be an existing file or folder, got 'no/such'"),
         ("epochs", 7, (parameters.at_least(1), parameters.at_most(5)), "epochs must be at most 5, got 7"),
     ],

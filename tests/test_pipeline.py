@@ -14,10 +14,16 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 COMMON = ["experiment: str = 'x'", "runs: str = 'runs'", "reports: str = 'reports'", "eval_split: str = 'val'"]
 STAGES = {  # own parameters, and where the manifest goes
     "00_data": (["seed: int = 0", "data_root: str = ''"], "'00_data'"),
-    "01_train_priors": (["strategy: str = ''", "seed: int = 0", "naps: int = 0"], "'01_train_priors', f'{strategy}-s{seed}'"),
-    "02_infer_priors": (["strategy: str = ''", "seed: int = 0"], "'02_infer_priors', f'{strategy}-s{seed}', eval_split"),
+    "01_train_priors": (
+        ["strategy: str = ''", "seed: int = 0", "naps: int = 0"],
+        "'01_train_priors', f'{strategy}-s{seed}'",
+    ),
+    "02_infer_priors": (
+        ["strategy: str = ''", "seed: int = 0"],
+        "'02_infer_priors', f'{strategy}-s{seed}', eval_split",
+    ),
     "03_analyse_priors": (["strategies: list[str] = []", "seeds: list[int] = []"], "'03_analyse_priors'"),
-}  # fmt: skip
+}
 SETUP = "from pnoc_lib import parameters\nsettings = parameters.check(globals())"
 BODY = """
 import json, pathlib, time

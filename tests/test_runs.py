@@ -58,7 +58,7 @@ def test_a_missing_stage_says_what_to_run(tmp_path, monkeypatch):
 
 
 def test_an_output_that_is_not_there_is_no_success(tmp_path):
-    with pytest.raises(FileNotFoundError, match="the stage was to leave .*weights.bin, which is not there"):
+    with pytest.raises(FileNotFoundError, match=r"the stage was to leave .*weights.bin, which is not there"):
         finished(tmp_path, outputs=[tmp_path / "weights.bin"])
     assert not (tmp_path / "manifest.json").exists()
 

@@ -74,7 +74,7 @@ def coco_tree(root: Path, change=lambda content: None) -> Path:
             {"id": 1, "image_id": 5, "category_id": 7, "segmentation": [square(3, 2, 2)]},
             {"id": 2, "image_id": 5, "category_id": 3, "segmentation": [square(1, 0, 5)]},
             {"id": 3, "image_id": 9, "category_id": 3, "iscrowd": 1, "segmentation": crowd},
-            {"id": 4, "image_id": 9, "category_id": 7, "segmentation": [square(1, 1, 2), [0, 0, 1, 1]]},
+            {"id": 4, "image_id": 9, "category_id": 7, "segmentation": [[5, 5, 2, 2], square(1, 1, 2)]},
         ],
     }
     change(content)

@@ -19,7 +19,7 @@ trap 'kill $ticker 2>/dev/null' EXIT
 trap 'exit 130' INT TERM
 
 started=$(date +%s)
-if ! .venv/bin/python -m pip install --disable-pip-version-check --progress-bar off ${PIP_ARGS:-} -e '.[dev]' >"$log" 2>&1; then
+if ! .venv/bin/python -m pip install --disable-pip-version-check --progress-bar off --no-compile ${PIP_ARGS:-} -e '.[dev]' >"$log" 2>&1; then
     echo "pip failed. The end of $log:" >&2
     tail -n 25 "$log" >&2
     exit 1

@@ -15,7 +15,7 @@ report() { missing=yes; printf '%s\n' "$@" >&2; }
 
 if [ -z "$python" ]; then
     if [ -n "$PYTHON" ]; then found="PYTHON=$PYTHON is none"
-    else found="found $(python3 --version 2>&1 | head -n 1 | grep . || echo none)"; fi
+    else found="found $(command -v python3 >/dev/null && python3 --version 2>&1 | head -n 1 | grep . || echo none)"; fi
     report "Missing: Python 3.10 or newer ($found)." \
         "  Debian, Ubuntu: sudo apt-get install python3 python3-venv python3-dev" \
         "  Fedora:         sudo dnf install python3 python3-devel" \

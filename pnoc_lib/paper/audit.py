@@ -1,8 +1,8 @@
 """The live audit: every printed value that follows from others, or from real masks, recomputed and given a verdict.
 
 agrees: within print rounding. explained: a declared alternative recipe reproduces the print. contradicts: none does.
-cannot be checked: the print or its inputs are missing. The verdicts come out of `rounding`, `recompute`, `consistency` and
-`statements` by computing; nothing about the outcome is stored.
+cannot be checked: the print or its inputs are missing. The verdicts come out of `rounding`, `recompute`, `consistency`
+and `statements` by computing; nothing about the outcome is stored.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pnoc_lib.paper.rounding import SPREADS, VERDICTS
 COLUMNS = ["table", "row", "column", "check", "printed", "recomputed", "difference", "tolerance"]
 COLUMNS += ["verdict", "rule", "explanation", "about"]
 RULES = {
-    "print rounding": f"within half a printed unit and {SPREADS:g} spreads of the rounding of the inputs, at most its worst case",
+    "print rounding": f"within half a printed unit and {SPREADS:g} spreads (at most all) of the inputs' rounding",
     "recipe": "the plain recipe fails, the named alternative is within print rounding",
     "improbable rounding": "outside print rounding, but not beyond the worst case of the inputs' rounding",
     "no recipe fits": "no declared recipe comes within print rounding",

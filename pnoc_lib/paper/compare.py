@@ -32,7 +32,8 @@ def beside(number: int, measured: pd.DataFrame | None = None, *, verdicts: pd.Da
             f"measured scores lack {', '.join(sorted(lacking))}: got the columns "
             f"{', '.join(map(str, measured.columns))}, give row, column and mean"
         )
-    measured["row"] = measured["row"].replace(_labels(number))
+    rows, columns = _labels(number)
+    measured["row"], measured["column"] = measured["row"].replace(rows), measured["column"].replace(columns)
     twice = measured[measured.duplicated(["row", "column"])]
     if len(twice):
         first = twice.iloc[0]
@@ -74,10 +75,12 @@ def settings(compared: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _labels(number: int) -> dict[str, str]:
-    """VOC's class names to the labels of the table."""
+def _labels(number: int) -> tuple[dict[str, str], dict[str, str]]:
+    """VOC's class names to the labels of the table, for its rows and for its columns."""
     groups = class_groups()
-    return groups["label"].to_dict() if number == 3 else {}
+    rows = groups["label"].to_dict() if number == 3 else {}
+    columns = {"background": "bg", **groups["label in Table 10"]} if number == 10 else {}
+    return rows, columns
 
 
 def _text(printed: str, mean: float, sd: float) -> str:

@@ -17,6 +17,7 @@ from pnoc_lib.paper.rounding import (
     CONTRADICTS,
     EPSILON,
     EXPLAINED,
+    NO_PRINT,
     Estimate,
     Judgement,
     half_unit,
@@ -24,6 +25,7 @@ from pnoc_lib.paper.rounding import (
     judge_repeat,
     number,
     propagate,
+    show,
 )
 
 
@@ -39,10 +41,9 @@ def repeated_cells(book: Book) -> Iterator[Line]:
         twin = names.get(row.lower(), row if row in three.index else row.lower())
         for column in number_columns(one):
             if one.at[row, column] or three.at[twin, column]:
-                judgement = judge_repeat(
-                    one.at[row, column], three.at[twin, column], where=f"Table 3, {twin}, {column}"
-                )
-                yield line(1, row, column, "printed twice", one.at[row, column], judgement)
+                first, second = one.at[row, column], three.at[twin, column]
+                judgement = judge_repeat(first, second, where=f"Table 3, {twin}, {column}")
+                yield line(1, row, column, "printed twice", first, judgement)
     runs, own = table_info()["runs"], printed_rows(book)
     for pair in same_cells().itertuples():
         first, second = book[pair.table].at[pair.row, pair.column], book[pair.table2].at[pair.row2, pair.column2]
@@ -61,9 +62,8 @@ def column_means(book: Book) -> Iterator[Line]:
     text = book[5]
     for column in number_columns(text):
         recipes = _mean_recipes(text.loc[text.index != "overall", column], "background", "80 foreground classes")
-        yield line(
-            5, "overall", column, "column mean", text.at["overall", column], judge(text.at["overall", column], recipes)
-        )
+        printed = text.at["overall", column]
+        yield line(5, "overall", column, "column mean", printed, judge(printed, recipes))
         printed = book[4].at[f"RS269 {column}", "TTA"]
         yield line(4, f"RS269 {column}", "TTA", "column mean of Table 5", printed, judge(printed, recipes))
     text = book[10]
@@ -79,9 +79,8 @@ def group_members(book: Book) -> Iterator[Line]:
         for row in text.index[text["section"].isin(list(GROUPING))]:
             listed, named = text.at[row, "Classes"].split(), named_members(book, text.at[row, "section"], row)
             missing, extra = sorted(set(named) - set(listed)), sorted(set(listed) - set(named))
-            detail = "; ".join(
-                f"{what}: {' '.join(who)}" for what, who in (("not listed", missing), ("only listed", extra)) if who
-            )
+            parts = (("not listed", missing), ("only listed", extra))
+            detail = "; ".join(f"{what}: {' '.join(who)}" for what, who in parts if who)
             verdict = CONTRADICTS if detail else AGREES
             judgement = Judgement(" ".join(named), len(listed) - len(named), 0.0, verdict, "same members", detail)
             yield line(table, row, "Classes", "members", " ".join(listed), judgement)
@@ -90,28 +89,8 @@ def group_members(book: Book) -> Iterator[Line]:
 def integer_counts(book: Book) -> Iterator[Line]:
     """%C of a class is a share of its O images: some whole number of them must give the printed percent."""
     for row, cells in _foreground(book).iterrows():
-        share, occurrence = cells["%C"], cells["O"]
-        nearest, gap, allowed = _nearest_share(share, occurrence)
-        others = [
-            o
-            for o in range(int(number(occurrence)) - 2, int(number(occurrence)) + 3)
-            if _nearest_share(share, str(o))[1] <= allowed
-        ]
-        fits = gap <= allowed + EPSILON
-        detail = (
-            f"{nearest} of {occurrence} images"
-            if fits
-            else f"no count out of {occurrence} gives {share}; O = {others} would"
-        )
-        judgement = Judgement(
-            f"{100 * nearest / number(occurrence):.3f}",
-            gap,
-            allowed,
-            AGREES if fits else CONTRADICTS,
-            "whole images",
-            detail,
-        )
-        yield line(3, row, "O", "%C of O images is a whole number", occurrence, judgement)
+        judgement = _whole_images(cells["%C"], cells["O"]) if cells["%C"] and cells["O"] else NO_PRINT
+        yield line(3, row, "O", "%C of O images is a whole number", cells["O"], judgement)
 
 
 def cardinality_bounds(book: Book) -> Iterator[Line]:
@@ -122,6 +101,8 @@ def cardinality_bounds(book: Book) -> Iterator[Line]:
         short = number(cells["L"]) - least
         verdict = AGREES if short >= -allowed else CONTRADICTS
         judgement = Judgement(f">= {least:.3f}", short, allowed, verdict, "lower bound", "1 + %C / 100")
+        if not cells["L"] or not cells["%C"]:
+            judgement = NO_PRINT
         yield line(3, row, "L", "least cardinality", cells["L"], judgement)
 
 
@@ -133,14 +114,8 @@ def group_cuts(book: Book) -> Iterator[Line]:
         for low, high in pairwise(order):
             top, bottom = values[rows[column] == low].max(), values[rows[column] == high].min()
             verdict = AGREES if top < bottom else CONTRADICTS
-            judgement = Judgement(
-                f"{top:g} < {bottom:g}",
-                bottom - top,
-                0.0,
-                verdict,
-                "separable",
-                f"largest of {low}, smallest of {high}",
-            )
+            found, detail = f"{top:g} < {bottom:g}", f"largest of {low}, smallest of {high}"
+            judgement = Judgement(found, bottom - top, 0.0, verdict, "separable", detail)
             yield line(3, f"{low} | {high}", column, f"groups are cut by {by}", f"{low} < {high}", judgement)
 
 
@@ -149,10 +124,22 @@ def _foreground(book: Book) -> pd.DataFrame:
     return text[(text["section"] == "class") & (text.index != "background")]
 
 
-def _nearest_share(share: str, occurrence: str) -> tuple[int, float, float]:
-    total = number(occurrence)
-    count = round(number(share) * total / 100)
-    return count, abs(100 * count / total - number(share)), half_unit(share)
+def _whole_images(share: str, occurrence: str) -> Judgement:
+    images, allowed = round(number(occurrence)), half_unit(share)
+    count, gap = _nearest_share(share, images)
+    percent = show(100 * count / images)
+    if gap <= allowed + EPSILON:
+        return Judgement(percent, gap, allowed, AGREES, "whole images", f"{count} of {images} images")
+    near = range(max(images - 2, 1), images + 3)
+    others = " or ".join(str(other) for other in near if _nearest_share(share, other)[1] <= allowed + EPSILON)
+    detail = f"no count out of {images} images gives {share}; O = {others or 'none nearby'} would"
+    return Judgement(percent, gap, allowed, CONTRADICTS, "whole images", detail)
+
+
+def _nearest_share(share: str, images: int) -> tuple[int, float]:
+    """The count out of so many images that comes nearest to a percentage, and by how much it misses."""
+    count = round(number(share) * images / 100)
+    return count, abs(100 * count / images - number(share))
 
 
 def _mean_recipes(cells: pd.Series, background: str, rest: str) -> list[tuple[str, Estimate]]:

@@ -9,10 +9,20 @@ import pandas as pd
 from pnoc_lib.paper import rounding
 
 FOLDER = Path(__file__).parent
-TEXT_COLUMNS = frozenset(
-    ["section", "Classes", "Strategy", "Group", "Size", "Freq.", "Class", "Method", "Citation", "Mark", "Sup."]
-    + ["Backbone", "Seg.", "Network", "B.bone", "Hints", "Segm. Priors", "+LS", "+C2AM-H", "+NOC"]
-)
+TEXT_COLUMNS = {
+    "section",
+    "Classes",
+    "Group",
+    "Size",
+    "Freq.",
+    "Strategy",
+    "Class",
+    "Method",
+    "Citation",
+    "Mark",
+    "Sup.",
+}
+TEXT_COLUMNS |= {"Backbone", "Seg.", "Network", "B.bone", "Hints", "Segm. Priors", "+LS", "+C2AM-H", "+NOC"}
 
 
 def _csv(name: str, index: str | None = None) -> pd.DataFrame:

@@ -95,10 +95,8 @@ def mask_rows(book: Book, properties: pd.DataFrame) -> list[ClassRows]:
         halves[column] = 0.0
     values.loc["background", ["O", "%C", "L"]] = np.nan  # the paper has none for background
     counted = ClassRows("properties of the masks", values, halves)
-    return [
-        counted,
-        replace(counted, name="properties of the masks, O as printed", values=values.assign(O=plain.values["O"])),
-    ]
+    as_printed = values.assign(O=plain.values["O"])
+    return [counted, replace(counted, name="properties of the masks, O as printed", values=as_printed)]
 
 
 def group_rows(book: Book, sources: Sequence[ClassRows], columns: Sequence[str] | None = None) -> Iterator[Line]:
@@ -111,10 +109,10 @@ def group_rows(book: Book, sources: Sequence[ClassRows], columns: Sequence[str] 
             for column in columns or number_columns(text):
                 recipes = [
                     (
-                        f"mean over the {len(members)} members {how}, {source.name}",
-                        partial(source.estimate, mean, members, column),
+                        f"mean of the {len(who)} members {how}, {source.name}",
+                        partial(source.estimate, mean, who, column),
                     )
-                    for how, members in (("listed", listed), ("that the class rows name", named))
+                    for how, who in (("listed", listed), ("that the class rows name", named))
                     for source in sources
                 ]
                 printed = text.at[row, column]

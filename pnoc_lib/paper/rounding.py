@@ -34,7 +34,7 @@ Recipe = Estimate | Callable[[], Estimate]  # an estimate, or what makes it when
 
 
 class Judgement(NamedTuple):
-    """One line of the audit, from `recomputed` to `explanation`."""
+    """The half of an audit line that is computed; `difference` and `tolerance` are NaN where there is no number."""
 
     recomputed: str
     difference: float
@@ -42,6 +42,9 @@ class Judgement(NamedTuple):
     verdict: str
     rule: str
     explanation: str
+
+
+NO_PRINT = Judgement("", math.nan, math.nan, UNCHECKED, "no print", "a cell that it is about is empty")
 
 
 def number(text: str) -> float:

@@ -28,6 +28,7 @@ def style_audit(lines: pd.DataFrame) -> Styler:
     shown = lines.drop(columns="about", errors="ignore").reset_index(drop=True)
     return (
         shown.style.map(lambda verdict: LOOKS.get(verdict, ""), subset=["verdict"])
+        .format(escape="html")
         .format({"verdict": lambda verdict: f"{SIGNS.get(verdict, '')} {verdict}"})
         .format("{:+.3f}", subset=["difference"], na_rep="")
         .format("{:.3f}", subset=["tolerance"], na_rep="")
@@ -50,16 +51,14 @@ def style_beside(compared: pd.DataFrame, *, limit: float = 20.0) -> Styler:
     limit: percent points at which the colour is full. Columns without any entry are left out.
     """
     kept = ["row", "column", "published", "measured"]
-    filled = [
-        name for name in compared.columns if name in kept or (compared[name].notna() & (compared[name] != "")).any()
-    ]
+    known = compared.notna() & (compared != "")
+    filled = [name for name in compared.columns if name in kept or known[name].any()]
     shown = compared[filled].drop(columns=["mean", "sd"], errors="ignore").reset_index(drop=True)
     grey = "color: #777; font-style: italic"
-    styler = shown.style.map(lambda text: grey if text == NOT_RUN else "", subset=["measured"]).hide(axis="index")
+    styler = shown.style.map(lambda text: grey if text == NOT_RUN else "", subset=["measured"])
+    styler = styler.format(escape="html", na_rep="").hide(axis="index")
     if "threshold" in shown:
-        styler = styler.format(
-            lambda value: f"{value:.2f}" if isinstance(value, float) else value, subset=["threshold"], na_rep=""
-        )
+        styler = styler.format("{:.2f}", subset=["threshold"], na_rep="")
     if "difference" in shown:
         styler = styler.map(lambda gap: _shade(gap, limit), subset=["difference"])
         styler = styler.format(_arrow, subset=["difference"], na_rep="")

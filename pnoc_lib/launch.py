@@ -1,0 +1,76 @@
+"""Train on several processes, one a GPU (or on the CPU, for a test): the job goes to them as JSON, through torchrun."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from pnoc_lib import data, inference, models, training
+
+
+def train(
+    processes: int,
+    *,
+    data: dict[str, Any],
+    network: dict[str, Any],
+    folder: Path | str,
+    settings: training.TrainingSettings,
+    estimate: dict[str, Any] | None = None,
+    estimate_size: int = 512,
+    num_workers: int = 0,
+    cpu: bool = False,
+) -> None:
+    """Run `training.train` in `processes` processes; what it leaves in `folder` is read back by `training.train` itself.
+
+    data, estimate: arguments of `data.read` for the training images and, if wanted, the images with masks of the
+    estimate after each epoch. network: arguments of `models.CAMNetwork`. settings: `batch_size` counts all processes.
+    Raises RuntimeError when a process fails; what it printed stands above.
+    """
+    job = {
+        "data": data,
+        "network": network,
+        "folder": str(folder),
+        "settings": asdict(settings),
+        "estimate": estimate,
+        "estimate_size": estimate_size,
+        "num_workers": num_workers,
+        "cpu": cpu,
+    }
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place) / "job.json"
+        path.write_text(json.dumps(job), encoding="utf-8")
+        torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
+        done = subprocess.run([*torchrun, "-m", "pnoc_lib.launch", str(path)])
+    if done.returncode:
+        raise RuntimeError(f"training in {processes} processes failed with code {done.returncode}: see the lines above")
+
+
+def run(job: dict[str, Any]) -> None:
+    """What each process does."""
+    images, _ = data.read(**job["data"])
+    network = models.CAMNetwork(num_classes=len(images.classes), **job["network"])
+    after_epoch = None
+    if job["estimate"]:
+        shown, masks = data.read(**job["estimate"])
+
+        def after_epoch(network: models.CAMNetwork, epoch: int) -> dict[str, float]:
+            return inference.estimate_miou(inference.Predictor(network), shown, masks, size=job["estimate_size"])
+
+    training.train(
+        network,
+        images,
+        job["folder"],
+        training.TrainingSettings(**job["settings"]),
+        after_epoch=after_epoch,
+        num_workers=job["num_workers"],
+        cpu=job["cpu"],
+    )
+
+
+if __name__ == "__main__":
+    run(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))

@@ -1,0 +1,62 @@
+"""Which images make up which batch, and how each is changed: functions of (seed, epoch, index), the same at every call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from pnoc_lib.augment import TrainingTransform
+from pnoc_lib.images import LabeledImages
+
+
+@dataclass(frozen=True)
+class TrainingOrder:
+    """Batches of (epoch, index) for the iterations `start` and after; one shuffle an epoch, incomplete batches dropped.
+
+    count: images. batch_size: over all `world` processes, of which this is number `rank`.
+    """
+
+    count: int
+    batch_size: int
+    epochs: int
+    seed: int
+    start: int = 0
+    rank: int = 0
+    world: int = 1
+
+    def __len__(self) -> int:
+        return self.epochs * (self.count // self.batch_size) - self.start
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        per_epoch = self.count // self.batch_size
+        for epoch in range(self.start // per_epoch, self.epochs):
+            shuffle = np.random.default_rng([self.seed, epoch]).permutation(self.count)
+            first = self.start % per_epoch if epoch == self.start // per_epoch else 0
+            for k in range(first, per_epoch):
+                batch = shuffle[k * self.batch_size : (k + 1) * self.batch_size][self.rank :: self.world]
+                yield [(epoch, int(index)) for index in batch]
+
+
+@dataclass(frozen=True)
+class TrainingSamples(Dataset):
+    """Augmented images and their labels; item (epoch, index) is the same in every process and at every time."""
+
+    images: LabeledImages
+    transform: TrainingTransform
+    seed: int
+
+    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        epoch, index = key
+        generator = torch.Generator().manual_seed(mix(self.seed, epoch, index))
+        image = self.transform(self.images.image(self.images.ids[index]), generator)
+        return image, torch.from_numpy(self.images.labels[index].astype(np.float32))
+
+
+def mix(*numbers: int) -> int:
+    """One well-mixed 63-bit seed from several whole numbers."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)

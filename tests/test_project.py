@@ -1,0 +1,194 @@
+"""The files around the library agree with each other and with the paper."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+
+CONDA_NAMES = {"torch": "pytorch", "pydensecrf2": "pydensecrf", "jupyter-server-mathjax": "jupyter_server_mathjax"}
+CONDA_NAMES["snakemake"] = "snakemake-minimal"
+PRESETS = ["coco14", "demo", "smoke", "voc12", "voc12-animals"]
+
+# Section 6.1 of the paper; where its text is silent, or its published code differs, the published code
+PAPER = {
+    "backbone": "resnest269e",
+    "epochs": 15,
+    "batch_size": 32,
+    "accumulation": 1,
+    "augment": "randaugment",
+    "label_smoothing": 0.1,
+    "new_factor": 10.0,
+    "momentum": 0.0,
+    "weight_decay": 1e-4,
+    "power": 0.9,
+    "precision": "fp16",
+}
+VOC12 = PAPER | {"lr": 0.1, "crop_size": 512, "resize_min": 320, "resize_max": 640}
+COCO14 = PAPER | {"lr": 0.05, "crop_size": 640, "resize_min": 400, "resize_max": 800}
+
+
+def requirements(root):
+    """Requirements of pyproject.toml by name, for the newest Python (no TOML reader in Python 3.10)."""
+    text = (root / "pyproject.toml").read_text()
+    lists = re.findall(r"^(?:dependencies|dev) = \[\n(.*?)^\]", text, flags=re.DOTALL | re.MULTILINE)
+    found = [Requirement(line) for line in re.findall(r'^ +"(.*?)",', "".join(lists), flags=re.MULTILINE)]
+    return {each.name: each for each in found if not each.marker or each.marker.evaluate({"python_version": "3.13"})}
+
+
+def preset(root, name):
+    return yaml.safe_load((root / "configs" / f"{name}.yaml").read_text())
+
+
+def test_conda_route_names_the_same_packages_and_bounds(root):
+    wanted = {CONDA_NAMES.get(name, name): str(each.specifier) for name, each in requirements(root).items()}
+    assert len(wanted) > 20
+    entries = yaml.safe_load((root / "environment.yml").read_text())["dependencies"]
+    conda = [entry for entry in entries if isinstance(entry, str)]
+    pip = next(entry["pip"] for entry in entries if isinstance(entry, dict))
+    offered = {each.name: str(each.specifier) for each in map(Requirement, conda + pip)}
+    for helper in ("python", "pip", "make"):  # what a Python package cannot ask for
+        offered.pop(helper)
+    wanted["pydensecrf"] = ""  # other version numbers than pydensecrf2's
+    assert offered == wanted
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_are_named_for_what_they_run(root, name):
+    assert preset(root, name)["experiment"] == name
+    assert preset(root, name)["strategies"] == ["cam"]
+
+
+def test_presets_are_all_known(root):
+    assert sorted(path.stem for path in (root / "configs").glob("*.yaml")) == PRESETS
+
+
+@pytest.mark.parametrize(("name", "expected"), [("voc12", VOC12), ("coco14", COCO14)])
+def test_training_of_the_paper_presets_is_the_papers(root, name, expected):
+    told = preset(root, name)["01_train_priors"]
+    assert {key: told[key] for key in expected} == expected
+    assert set(told) - set(expected) == {"weights", "num_workers"}  # nothing else is set
+
+
+@pytest.mark.parametrize("name", ["voc12", "coco14"])
+def test_inference_of_the_paper_presets_is_the_papers(root, name):
+    assert preset(root, name)["02_infer_priors"]["scales"] == [0.5, 1.0, 1.5, 2.0]
+
+
+def test_splits_of_the_paper_presets_are_the_papers(root):
+    voc12, coco14 = preset(root, "voc12")["common"], preset(root, "coco14")["common"]
+    assert (voc12["dataset"], voc12["train_split"], voc12["eval_split"]) == ("voc", "trainaug", "train")
+    assert (coco14["dataset"], coco14["train_split"], coco14["eval_split"]) == ("coco14", "train2014", "val2014")
+
+
+def test_resnest101_is_one_override_away(root):
+    assert "01_train_priors.backbone=resnest101e" in (root / "configs/voc12.yaml").read_text()
+
+
+def test_animal_lists_hold_voc_ids(root):
+    train, trainaug = (
+        (root / f"configs/voc12-animals/{name}.txt").read_text().split() for name in ("train", "trainaug")
+    )
+    assert (len(train), len(trainaug)) == (437, 800)
+    assert set(train) < set(trainaug) and len(set(trainaug)) == 800
+    assert all(re.fullmatch(r"20\d\d_\d{6}", id) for id in trainaug)
+
+
+def test_animal_lists_show_the_five_animals(root):
+    xml = root / "../shared/voc12-animals/VOCdevkit/VOC2012"
+    if not xml.is_dir():
+        pytest.skip("needs the VOC12 photographs at ../shared/voc12-animals")
+    from pnoc_lib import voc
+
+    names = ("cat", "cow", "dog", "horse", "sheep")
+    images, _ = voc.read_voc(xml, "train", ids_file=root / "configs/voc12-animals/train.txt")
+    present = images.labels[:, [images.classes.index(name) for name in names]]
+    assert len(images) == 437 and present.any(axis=1).all()
+
+
+def tracked(root):
+    """Text files of the project, as git would take them."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=root, capture_output=True, text=True
+    )
+    if listed.returncode:
+        pytest.skip("needs a git checkout to know which files belong to the project")
+    binary = (".png", ".pdf", ".jpg", ".safetensors")
+    return [root / name for name in listed.stdout.splitlines() if not name.endswith(binary) and (root / name).is_file()]
+
+
+def test_no_file_names_a_place_on_somebodys_machine(root):
+    place = re.compile(r"(?<![\w.}~/])/(?:home|Users|work|root|private)/\w")
+    found = [str(path.relative_to(root)) for path in tracked(root) if place.search(path.read_text(errors="ignore"))]
+    # the tests that make sure of it have to name such places
+    assert [name for name in found if name not in ("tests/test_project.py", "tests/test_runs.py")] == []
+
+
+def test_nothing_loads_what_could_run_code(root):
+    unsafe = re.compile(r"pickle\.loads?\(|allow_pickle *= *True|weights_only *= *False")
+    sources = [path for path in tracked(root) if path.suffix in (".py", ".ipynb") and path.parent.name != "tests"]
+    assert [path.name for path in sources if unsafe.search(path.read_text())] == []
+
+
+def test_make_help_knows_every_target(root):
+    makefile = (root / "Makefile").read_text()
+    targets = set(re.search(r"^\.PHONY: (.*)$", makefile, flags=re.MULTILINE)[1].split()) - {"help", "install"}
+    done = subprocess.run(["make", "help"], cwd=root, capture_output=True, text=True)
+    assert {line.split()[1] for line in done.stdout.splitlines() if line.startswith("make ")} == targets
+    assert all(name in done.stdout for name in PRESETS)
+
+
+def only(folder, *commands):
+    """A folder that holds nothing but some commands, to be the whole PATH."""
+    folder.mkdir()
+    for command in commands:
+        (folder / command).symlink_to(shutil.which(command))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("python", "compiler", "first"),
+    [
+        ("/no/python", "", "Missing: Python 3.10 or newer (PYTHON=/no/python is none)."),
+        ("", "", "Missing: Python 3.10 or newer (found none)."),
+        (sys.executable, "no-such-compiler", "Missing: a C++ compiler (c++, g++ or clang++)"),
+    ],
+)
+def test_what_is_missing_is_told_first(root, tmp_path, python, compiler, first):
+    bare = only(tmp_path / "bin", "sh", "make", "grep", "head", "cat")
+    environment = {"PATH": str(bare), "PYTHON": python, "CXX": compiler}
+    script = [shutil.which("sh"), str(root / "tools" / "prerequisites.sh")]
+    done = subprocess.run(script, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    lines = [line for line in done.stderr.splitlines() if "headers" not in line]
+    assert lines[0].startswith(first), done.stderr
+    assert "apt-get install" in done.stderr and "conda" in done.stderr
+    copy = tmp_path / "clone"  # and make passes it on, before anything else
+    copy.mkdir()
+    shutil.copytree(root / "tools", copy / "tools")
+    for name in ("Makefile", "pyproject.toml"):
+        shutil.copy(root / name, copy)
+    for target in ("demo", "test"):
+        done = subprocess.run(["make", target], cwd=copy, env=environment, capture_output=True, text=True)
+        assert done.returncode != 0 and first in done.stderr and done.stdout == ""
+
+
+def test_prerequisites_print_the_python_to_use(root):
+    environment = os.environ | {"PYTHON": sys.executable}
+    done = subprocess.run(["sh", str(root / "tools/prerequisites.sh")], env=environment, capture_output=True, text=True)
+    if "Missing" in done.stderr:
+        pytest.skip(f"needs a compiler and the headers of Python: {done.stderr.splitlines()[0]}")
+    assert done.stdout.strip() == sys.executable
+
+
+def test_citation_names_the_paper(root):
+    citation = yaml.safe_load((root / "CITATION.cff").read_text())
+    paper = citation["preferred-citation"]
+    assert paper["title"].startswith("P-NOC: adversarial training of CAM generating networks")
+    assert [author["family-names"] for author in paper["authors"]] == ["David", "Pedrini", "Dias"]
+    assert citation["license"] == "Apache-2.0"
+    assert "Version 2.0, January 2004" in (root / "LICENSE").read_text()
