@@ -20,14 +20,21 @@ from pathlib import Path
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
+
+def stop(sentence):
+    print(sentence, file=sys.stderr)
+    sys.exit(1)
+
+
 STAGES = ["00_data", "01_train_priors", "02_infer_priors", "03_analyse_priors"]
 SETTINGS = {"notebooks": "notebooks", "runs": "runs", "reports": "reports", "strategies": ["cam"], "seeds": [0]}
 
 if not config:
-    sys.exit("no preset given: use make run PRESET=demo, or --configfile configs/demo.yaml")
+    stop("no preset given: use make run PRESET=demo, or --configfile configs/demo.yaml")
 CONFIG = {**SETTINGS, **config}
-if unknown := sorted(set(CONFIG) - set(SETTINGS) - set(STAGES) - {"experiment", "common"}):
-    sys.exit(f"unknown key in the preset: {', '.join(unknown)}; known are experiment, common, {', '.join([*SETTINGS, *STAGES])}")
+KNOWN = ["experiment", "common", *SETTINGS, *STAGES]
+if unknown := sorted(set(CONFIG) - set(KNOWN)):
+    stop(f"unknown key in the preset: {', '.join(unknown)}; known are {', '.join(KNOWN)}")
 
 EXPERIMENT = CONFIG["experiment"]
 RUNS, REPORTS = f"{CONFIG['runs']}/{EXPERIMENT}", f"{CONFIG['reports']}/{EXPERIMENT}"
@@ -40,7 +47,7 @@ def parameters(stage, **more):
     """The parameters of one notebook run as JSON: the preset's common ones, its own, those of the wildcards."""
 
     def values(wildcards):
-        given = {"experiment": EXPERIMENT, "runs": CONFIG["runs"], "reports": CONFIG["reports"]}
+        given = {"experiment": EXPERIMENT, "runs_root": CONFIG["runs"], "reports_root": CONFIG["reports"]}
         given |= (CONFIG.get("common") or {}) | (CONFIG.get(stage) or {})
         given |= {name: value(wildcards) if callable(value) else value for name, value in more.items()}
         text = json.dumps(given, sort_keys=True)

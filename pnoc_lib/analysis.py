@@ -22,6 +22,8 @@ PROPERTIES = {
     "cooccurrence": "%C",
     "cardinality": "L",
 }  # and their print names
+COUNTED = ("occurrence", "cardinality")  # printed as they are, not in percent
+METHODS = {"cam": "CAM"}  # strategies and their columns in Tables 1 and 3
 SIZE_CUTS = (0.135, 0.186)  # image fraction; VOC12 train has no class in 11.8..15.2 % and in 18.0..19.1 %
 FREQUENCY_CUTS = (0.0543, 0.0676)  # of the images; of the 1464 of VOC12 train 79.5 and 99, between 78 | 81 and 93 | 105
 SEMANTIC_GROUPS = {
@@ -202,6 +204,17 @@ def group_table(
     )
 
 
+def as_printed(properties: pd.DataFrame) -> pd.DataFrame:
+    """Properties under the paper's names and labels: O and L as they are, %S and %C in percent, classes as in Table 3."""
+    columns = {label: properties[name] * (1 if name in COUNTED else 100) for name, label in PROPERTIES.items()}
+    return pd.DataFrame(columns).rename(index=SHORT_LABELS)
+
+
+def short_groups(groups: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """The members of each group under the paper's class labels."""
+    return {group: [SHORT_LABELS.get(name, name) for name in names] for group, names in groups.items()}
+
+
 def _cut(values: pd.Series, cuts: Sequence[float], names: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """Classes by the number of cuts that their value reaches; empty groups are left out."""
     if len(cuts) != len(names) - 1 or list(cuts) != sorted(cuts):
@@ -229,6 +242,6 @@ def _joined(properties: pd.DataFrame, ious: Mapping[str, pd.Series]) -> pd.DataF
 def _printed(values: pd.Series) -> dict[str, float]:
     """Print names and units: O and L as they are, everything else in percent."""
     return {
-        PROPERTIES.get(name, name): value if name in ("occurrence", "cardinality") else 100 * value
+        PROPERTIES.get(name, name): value if name in COUNTED else 100 * value
         for name, value in values.items()
     }

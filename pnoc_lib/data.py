@@ -39,6 +39,7 @@ __all__ = [
 
 READERS: dict[str, Callable[..., tuple[LabeledImages, Masks | None]]] = {
     "voc": read_voc,
+    "toyvoc": read_voc,  # drawn by `toyvoc.write`, in the layout of VOC
     "coco14": read_coco,
     "folder": read_folder,
 }
@@ -47,9 +48,10 @@ READERS: dict[str, Callable[..., tuple[LabeledImages, Masks | None]]] = {
 def read(kind: str, root: Path | str, split: str, **options: Any) -> tuple[LabeledImages, Masks | None]:
     """Images with labels, and masks where there are any, of one split, by the reader of that kind.
 
-    kind: "voc", "coco14" or "folder".   options: the reader's own keyword arguments.
+    kind: "voc", "toyvoc", "coco14" or "folder". options: the reader's own keyword arguments; "" stands for not given.
     Raises DataError for an unknown kind or option, and whatever the reader raises.
     """
+    options = {name: value for name, value in options.items() if value != ""}
     if kind not in READERS:
         raise DataError(f'unknown kind of data "{kind}": use one of {", ".join(READERS)}')
     known = [name for name in inspect.signature(READERS[kind]).parameters if name not in ("root", "split")]

@@ -1,4 +1,4 @@
-"""Figures of the notebooks: pictures with masks and CAMs, curves, class properties. They return, they neither save nor show."""
+"""Figures of the notebooks: pictures with masks and CAMs, curves, class properties; returned, not saved or shown."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pandas as pd
+import torch
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from PIL import Image
+from torch import Tensor
 
 from pnoc_lib import files
 from pnoc_lib.images import VOID
@@ -61,6 +63,17 @@ def save(fig: Figure, stem: Path | str, *, data: pd.DataFrame | None = None, dpi
             fig.savefig(temporary, dpi=dpi, metadata=metadata, bbox_inches="tight")
     if data is not None:
         files.write_csv(stem.with_name(stem.name + ".csv"), data)
+
+
+def as_tensor(image: Image.Image) -> Tensor:
+    """RGB image -> (3, H, W) uint8."""
+    return torch.from_numpy(np.asarray(image).copy()).permute(2, 0, 1)
+
+
+def denormalize(pixels: Tensor, mean: Sequence[float], std: Sequence[float]) -> np.ndarray:
+    """What a network sees, (3, H, W) normalised, as a picture: (H, W, 3) uint8."""
+    restored = pixels.cpu().float().permute(1, 2, 0).numpy() * np.asarray(std) + np.asarray(mean)
+    return (255 * restored.clip(0, 1)).round().astype(np.uint8)
 
 
 def voc_palette() -> np.ndarray:

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from pnoc_lib import cam, metrics, models
 from pnoc_lib.data import LabeledImages, Masks
-from pnoc_lib.stores import CAMStore
+from pnoc_lib.stores import CAMStore, resize_maps
 
 STORE_STRIDE = 4  # pixels of the image per pixel of a stored map
 PRECISIONS = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}

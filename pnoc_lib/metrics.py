@@ -269,6 +269,25 @@ def miou(guess: ArrayLike, truth: ArrayLike, num_classes: int) -> float:
     return mean_scores(class_scores(confusion, [str(index) for index in range(1, num_classes)]))["miou"]
 
 
+def predict(cam: np.ndarray, classes: ArrayLike, threshold: float) -> np.ndarray:
+    """Mask of a prior at one background threshold: argmax over [threshold, maps].
+
+    cam: (K, H, W) normalised maps in [0, 1]. classes: (K,) foreground indices from 0.
+    Returns (H, W) uint8, 0 background, else class index + 1; all background when K = 0. Ties go to the background.
+    """
+    if not len(cam):
+        return np.zeros(cam.shape[1:], np.uint8)
+    values = np.asarray(classes)[cam.argmax(axis=0)] + 1
+    return np.where(cam.max(axis=0) > threshold, values, 0).astype(np.uint8)
+
+
+def foreground_iou(guess: np.ndarray, mask: np.ndarray) -> float:
+    """IoU of a foreground guess (H, W) bool with all classes of `mask` taken as one; void left out, NaN if all is."""
+    valid, truth = mask != VOID, (mask != VOID) & (mask > 0)
+    union = ((guess | truth) & valid).sum()
+    return float((guess & truth).sum() / union) if union else float("nan")
+
+
 def _require(ids: Sequence[str], held: Collection[str], what: str, advice: str) -> None:
     missing = [id for id in ids if id not in held]
     if missing:

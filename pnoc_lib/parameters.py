@@ -86,9 +86,7 @@ def check(namespace: MutableMapping[str, Any], /, **rules: Rule | Iterable[Rule]
 
 def show(settings: Mapping[str, Any]) -> pd.DataFrame:
     """The checked parameters as a table to echo: parameter, value, as Python writes it."""
-    return pd.DataFrame(
-        {"value": [repr(value) for value in settings.values()]}, index=pd.Index(settings, name="parameter")
-    )
+    return pd.DataFrame({"value": [repr(value) for value in settings.values()]}, index=list(settings))
 
 
 def at_least(low: float | str) -> Rule:

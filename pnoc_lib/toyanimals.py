@@ -15,7 +15,7 @@ DARK = (44, 40, 46)
 
 def pick(g: np.random.Generator, colours, spread: float = 9) -> np.ndarray:
     """Return one of the colours, a little off."""
-    return np.clip(np.asarray(colours[g.integers(len(colours))], float) + g.normal(0, spread, 3), 8, 250)
+    return np.clip(np.asarray(colours[g.integers(len(colours))], float) + g.normal(0, spread) + g.normal(0, 0.35 * spread, 3), 8, 250)
 
 
 def shade(colour, factor: float) -> np.ndarray:
@@ -151,8 +151,8 @@ def cat(g) -> list[Part]:
     elif pose == "stand":
         up = g.uniform(-0.16, 0.06)
         tail = limb([(-0.2, -0.25), (-0.3, -0.27), (-0.34, -0.34 + up), (-0.3, -0.44 + up)], [0.045, 0.045, 0.04, 0.03])
-        body = standing(g, colour, length=0.42, height=0.29, depth=0.15, leg=0.042, neck=(0.23, -0.33, 0.1), tail=tail)
-        at = (0.25, -0.34)
+        body = standing(g, colour, length=0.38, height=0.31, depth=0.145, leg=0.044, neck=(0.21, -0.35, 0.1), tail=tail)
+        at = (0.23, -0.36)
     else:
         tail = limb([(-0.2, -0.05), (-0.3, -0.03), (-0.22, -0.015), (-0.08, -0.02)], [0.05, 0.045, 0.04, 0.03])
         body, at = lying(g, colour, length=0.46, height=0.17, tail=tail)
@@ -198,10 +198,11 @@ def dog(g) -> list[Part]:
         at = (0.4, -0.62)
     else:
         body, at = lying(g, colour, length=0.74, height=0.26, tail=limb([(-0.32, -0.08), (-0.46, -0.05), (-0.54, -0.1)], [0.06, 0.05, 0.03]))
-    collar, nod = [], g.normal(0, 0.1)
-    if g.random() < 0.4:
-        collar = [part(limb([(at[0] - 0.08, at[1] + 0.1), (at[0], at[1] + 0.14), (at[0] + 0.08, at[1] + 0.1)], [0.03] * 3), pick(g, CLOTH), 0.4)]
-    return [moved(p, big, 0, 0) for p in body + collar + [moved(p, 1.25, *at, angle=nod) for p in head]]
+    nod, trunk = g.normal(0, 0.1), max(k for k, p in enumerate(body) if len(p.outlines) > 1 and p.round == 0.8)
+    if g.random() < 0.45:
+        band = limb([(at[0] - 0.2, at[1] + 0.08), (at[0] - 0.02, at[1] + 0.14), (at[0] + 0.16, at[1] + 0.16)], [0.035] * 3)
+        body.insert(trunk + 1, part(band, pick(g, CLOTH), 0.4, clip=True))
+    return [moved(p, big, 0, 0) for p in body + [moved(p, 1.25, *at, angle=nod) for p in head]]
 
 
 def horse(g) -> list[Part]:

@@ -219,7 +219,8 @@ class Canvas:
                 tone = ImageChops.add(tone, _tile(p.grain).crop((x, y, x + w, y + h)), 1, -128)
             t = (np.arange(256) - 128) / 256
             table = np.where(t > 0, p.colour[:, None] + (255 - p.colour[:, None]) * 0.9 * t, p.colour[:, None] * (1 + t * [[1.0], [0.95], [0.8]]))
-            fill = Image.merge("RGB", [tone.point(row.astype(np.uint8).tolist()) for row in np.clip(table, 0, 255)])
+            tone.putpalette(np.clip(table.T, 0, 255).astype(np.uint8).tobytes())
+            fill = tone.convert("RGB")
         if p.alpha < 1:
             mask = mask.point([int(v * p.alpha) for v in range(256)])
         self.image.paste(fill, (*corner, corner[0] + w, corner[1] + h), mask)

@@ -126,24 +126,29 @@ def _bus_front(g, paint, band) -> list[Part]:
     return out
 
 
-def train(g) -> list[Part]:
-    """Return a train that comes towards the reader: its front with the lights gives it away."""
+def train(g, *, railed: bool = True) -> list[Part]:
+    """Return a train that comes towards the reader: its front with the lights gives it away. railed: with its track."""
     paint, stripe = pick(g, PAINT), pick(g, [(250, 206, 80), (240, 236, 230), (202, 66, 60), (60, 80, 130)])
-    h, w = 3.6, 2.7
-    far = g.uniform(4.5, 8.5)
-    shrink = g.uniform(0.3, 0.5)
-    nose = g.random() < 0.5
-    # the side runs from the front's right edge to a smaller far end
-    x0, x1 = w / 2, w / 2 + far
-    yt, yb = -h + 0.15, -0.45
-    rise = -1.6  # eye level: the far end closes in on it
-    def side(u, y):
-        s = 1 - (1 - shrink) * u
-        return (x0 + (x1 - x0) * (1 - (1 - u) ** 1.5), rise + (y - rise) * s)
-    def strip(ya, yb2, u0=0.0, u1=1.0):
-        u = np.linspace(u0, u1, 8)
-        return np.array([side(v, ya) for v in u] + [side(v, yb2) for v in u[::-1]])
-    out = [part(strip(-0.5, -0.05), (56, 54, 58), 0.1), part(strip(yt, yb), shade(paint, 0.82), 0.4), part(strip(-1.45, -1.2), shade(stripe, 0.85), 0), part(strip(yt, yt + 0.2), (120, 120, 126), 0, clip=False)]
+    h, w, rise = 3.6, 2.7, -1.7  # metres; what is far closes in on the point `away` at the height of the eye
+    x0, shrink = w / 2, g.uniform(0.24, 0.42)
+    away = x0 + g.uniform(4.5, 8.0) / (1 - shrink)
+    yt, yb, nose = -h + 0.15, -0.45, g.random() < 0.5
+
+    def seen(x, y, s):
+        return (away + (x - away) * s, rise + (y - rise) * s)
+
+    def strip(top, bottom, u0=0.0, u1=1.0):
+        s = 1 / (1 + np.linspace(u0, u1, 6) * (1 / shrink - 1))
+        return np.array([seen(x0, top, v) for v in s] + [seen(x0, bottom, v) for v in s[::-1]])
+
+    def rail(x, half):
+        return np.array([seen(x - half, 0, 3.2), seen(x - half, 0, 0.2), seen(x + half, 0, 0.2), seen(x + half, 0, 3.2)])
+
+    out = []
+    if railed:
+        ties = [np.array([seen(-1.35, 0, s), seen(1.35, 0, s), seen(1.35, 0, 1.035 * s), seen(-1.35, 0, 1.035 * s)]) for s in 1 / np.arange(0.32, 3.0, 0.075)]
+        out = [part(ties, (112, 90, 76), 0, solid=False), part([rail(-0.75, 0.06), rail(0.75, 0.06)], (176, 174, 180), 0.3, solid=False)]
+    out += [part(strip(-0.5, -0.05), (56, 54, 58), 0.1), part(strip(yt, yb), shade(paint, 0.82), 0.4), part(strip(-1.45, -1.2), shade(stripe, 0.85), 0), part(strip(yt, yt + 0.2), (120, 120, 126), 0)]
     cells = 9
     for k in range(cells):
         a, b = 0.04 + k * 0.94 / cells, 0.04 + (k + 0.72) * 0.94 / cells
@@ -307,11 +312,9 @@ def diningtable(g, *, near: float = 0.0) -> list[Part]:
     wood = pick(g, WOOD)
     w, top, d = g.uniform(1.3, 1.9), -0.75, g.uniform(0.2, 0.34) + 0.7 * near
     x = w / 2
-    round_top = g.random() < 0.35
+    round_top = g.random() < 0.4 and near < 0.3
     if round_top:
         board = ellipse(0, top - d / 2 + 0.02, x, d * 0.75)
-        edge = spline([(-x, top - d / 2 + 0.02), (-x * 0.9, top + 0.12 + 0.02), (0, top + d * 0.25 + 0.07), (x * 0.9, top + 0.12 + 0.02), (x, top - d / 2 + 0.02)])
-        edge = np.vstack([ellipse(0, top - d / 2 + 0.02, x, d * 0.75), ellipse(0, top - d / 2 + 0.07, x, d * 0.75)])
         legs = [part([limb([(0, top), (0, -0.1)], [0.12, 0.1]), limb([(-0.32, -0.02), (0, -0.16), (0.32, -0.02)], [0.07, 0.1, 0.07])], wood, 0.5, grain="wood")]
         rim = [part([ellipse(0, top - d / 2 + 0.075, x, d * 0.75)], shade(wood, 0.72), 0.4)]
     else:

@@ -107,7 +107,7 @@ def areas(sets: list[LabelSet], generator: np.random.Generator) -> list[np.ndarr
     base, wanted = RELATIVE_SIZE.copy(), RELATIVE_SIZE
     for _ in range(30):
         out = np.clip(share * crowd * base, 0.006, LARGEST)
-        out *= np.minimum(1, 0.82 / np.nansum(out, 1, keepdims=True))
+        out *= np.minimum(1, 0.75 / np.nansum(out, 1, keepdims=True))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # a class without an image has no mean
             mean = np.nanmean(out, 0)
@@ -132,7 +132,7 @@ def draw(
         u = g.uniform(0.02, 0.98, len(label_set))
         shares = RELATIVE_SIZE[list(label_set)] * (-np.log1p(-u)) ** 0.85 * (1.25 if len(label_set) == 1 else 0.8)
         shares = np.clip(shares, 0.006, LARGEST[list(label_set)])
-        shares = shares * min(1, 0.82 / shares.sum())
+        shares = shares * min(1, 0.75 / shares.sum())
     return toyscene.draw(label_set, g, size, shares)
 
 

@@ -149,6 +149,8 @@ def test_two_prints_of_one_score(lines):
         ("(L): person, animal", "above the others", "agrees"),
         ("11.34 p.p.", "like with like", "contradicts"),
         ("(+NOC), train", "one factor", "contradicts"),
+        ("(represented in the column E15)", "same number", "contradicts"),
+        ("its unsupervised counterpart", "one factor", "contradicts"),
         ("the utilization of saliency maps", "one factor", "agrees"),
         ("class group animal", "best", "explained"),
         ("(4th and 5th rows)", "row numbers", "explained"),

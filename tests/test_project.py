@@ -10,7 +10,7 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
-CONDA_NAMES = {"torch": "pytorch", "pydensecrf2": "pydensecrf", "jupyter-server-mathjax": "jupyter_server_mathjax"}
+CONDA_NAMES = {"torch": "pytorch", "pydensecrf2": "pydensecrf"}
 CONDA_NAMES["snakemake"] = "snakemake-minimal"
 PRESETS = ["coco14", "demo", "smoke", "voc12", "voc12-animals"]
 

@@ -84,6 +84,8 @@ def tidy(path: Path) -> Path:
     for number, cell in enumerate(notebook.cells):
         cell.id = f"cell-{number:03}"  # papermill draws new ones for what it injects
         cell.metadata = {"tags": cell.metadata["tags"]} if cell.metadata.get("tags") else {}
+        if cell.cell_type == "code":
+            cell.outputs = as_on_a_screen(cell.outputs)
     text = nbformat.writes(notebook) + "\n"
     places = {os.getcwd(): ".", sys.prefix: ".venv", sys.base_prefix: "python", str(Path.home()): "~"}
     for place, name in sorted(places.items(), key=lambda item: -len(item[0])):
@@ -92,6 +94,21 @@ def tidy(path: Path) -> Path:
     text = re.sub(r"/tmp/ipykernel_\d+/\d+\.py", "<cell>", text)
     path.write_text(text, encoding="utf-8")
     return path
+
+
+def as_on_a_screen(outputs: list) -> list:
+    """Join printed pieces, and keep of a progress bar what it showed last."""
+    joined: list = []
+    for output in outputs:
+        if output.output_type == "stream" and joined and joined[-1].get("name") == output.name:
+            joined[-1].text += output.text
+        else:
+            joined.append(output)
+    for output in joined:
+        if output.output_type == "stream":
+            lines = output.text.replace("\r\n", "\n").split("\n")
+            output.text = "\n".join(line.rstrip("\r").rsplit("\r", 1)[-1] for line in lines)
+    return joined
 
 
 if __name__ == "__main__":

@@ -52,7 +52,9 @@ def repeated_cells(book: Book) -> Iterator[Line]:
         if judgement.verdict == CONTRADICTS and runs[pair.table] != runs[pair.table2] and pair.table2 in (1, 3):
             recomputed = judge(second, [("mean of its class rows", own.estimate(mean, own.values.index, pair.column2))])
             if recomputed.verdict == AGREES:
-                detail = f"{where}; a mean of {runs[pair.table]} runs, but its class rows give {recomputed.recomputed}"
+                detail = (
+                    f"{where}; {runs[pair.table]} runs averaged here, class rows there give {recomputed.recomputed}"
+                )
                 judgement = judgement._replace(verdict=EXPLAINED, rule="runs differ", explanation=detail)
         yield line(pair.table, pair.row, pair.column, "printed twice", first, judgement)
 

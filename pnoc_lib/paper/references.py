@@ -74,6 +74,8 @@ def rivals(texts: Texts, ref: Ref, among: str) -> list[Ref]:
 def stands(texts: Texts, ref: Ref, printed: str) -> str:
     """Where else in the table of `ref` a number is printed, for the explanation of a mismatch."""
     text = texts[ref[0]]
-    places = [f"{row}, {column}" for column in number_columns(text) for row in text.index[text[column] == printed]]
+    hits = [(row, column) for column in number_columns(text) for row in text.index[text[column] == printed]]
+    hits.sort(key=lambda hit: (hit[0] != ref[1], hit[1] != ref[2]))  # nearest first: same row, then same column
+    places = [f"{row}, {column}" for row, column in hits]
     found = f"stands at {' and '.join(places[:4])}" if places else "stands nowhere in that table"
     return f"{name(ref)}; {printed} {found}"

@@ -15,9 +15,7 @@ import numpy as np
 
 AGREES, EXPLAINED, CONTRADICTS, UNCHECKED = "agrees", "explained", "contradicts", "cannot be checked"
 VERDICTS = (AGREES, EXPLAINED, CONTRADICTS, UNCHECKED)
-SPREADS = (
-    2.0  # standard deviations of the inherited rounding that are forgiven; a sound cell fails less than once in 200
-)
+SPREADS = 2.0  # standard deviations of inherited rounding that are forgiven; fewer than 1 sound cell in 200 fails
 EPSILON = 1e-9  # of the comparison; print has at most four decimals
 
 

@@ -1,0 +1,207 @@
+"""Make a small web site of what the runs left in reports/: one page a notebook, one an experiment, and an index.
+
+    python tools/build_site.py            reads reports/, writes site/
+    python tools/build_site.py FROM TO
+
+The pages work from a folder, without a server and without a network: pictures are embedded, MathJax is a file.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from dataclasses import dataclass, replace
+from html import escape
+from importlib import metadata
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+from nbconvert import HTMLExporter
+from pygments.formatters import HtmlFormatter
+
+TOOLS = Path(__file__).resolve().parent
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<link rel="stylesheet" href="{base}assets/site.css">
+{scripts}</head>
+<body class="{kind}">
+<header><nav><a class="home" href="{base}index.html">P-NOC companion</a>{trail}</nav></header>
+<main>
+{body}
+</main>
+</body>
+</html>
+"""
+SCRIPTS = """<script>MathJax = {{tex: {{inlineMath: [["$", "$"]]}}, options: {{enableMenu: false}}}};</script>
+<script defer src="{base}assets/tex-svg-full.js"></script>
+<script defer src="{base}assets/site.js"></script>
+"""
+LEAD = """<h1>Notebooks that were run</h1>
+<p class="lead">Weakly supervised semantic segmentation, from images and labels to analysed class activation maps.
+Every number and every picture here comes out of one of these notebooks.</p>
+"""
+
+
+@dataclass(frozen=True)
+class Page:
+    """An executed notebook and the HTML that is made of it."""
+
+    name: str
+    title: str
+    question: str
+    html: str
+    contents: list[tuple[str, str]]  # (anchor, heading)
+
+
+def build(reports: Path, site: Path) -> list[Path]:
+    """Write the site of all experiments in `reports`; return its pages. Exits when there is nothing to show."""
+    experiments = sorted(path for path in reports.iterdir() if any(path.glob("*.ipynb"))) if reports.is_dir() else []
+    experiments.sort(key=lambda path: path.name != "demo")
+    if not experiments:
+        sys.exit(f"no executed notebooks in {reports}/: run make demo first")
+    shutil.rmtree(site, ignore_errors=True)
+    assets(site / "assets")
+    written, cards = [], []
+    for experiment in experiments:
+        pages = [read(path) for path in sorted(experiment.glob("*.ipynb")) if ".failed" not in path.name]
+        folder = site / experiment.name
+        shutil.copytree(experiment, folder, ignore=shutil.ignore_patterns("*.ipynb", "*.lock", ".*"))
+        pages = [replace(page, html=relink(page.html, pages)) for page in pages]
+        for i, page in enumerate(pages):
+            before, after = pages[i - 1] if i else None, pages[i + 1] if i + 1 < len(pages) else None
+            written.append(write(folder / f"{page.name}.html", notebook_page(experiment.name, page, before, after)))
+        written.append(write(folder / "index.html", experiment_page(folder, pages)))
+        cards.append(card(folder, pages))
+    body = LEAD + "\n".join(cards)
+    written.append(write(site / "index.html", wrap("P-NOC companion", body, "", base="", kind="index")))
+    return written
+
+
+def read(path: Path) -> Page:
+    """Convert one executed notebook."""
+    notebook = nbformat.read(path, as_version=4)
+    exporter = HTMLExporter(template_name="basic", embed_images=True)
+    html, _ = exporter.from_notebook_node(notebook)
+    html = html.replace("&#182;", "").replace("¶", "")
+    text = "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    title = match[1] if (match := re.search(r"(?m)^# (.+)$", text)) else path.stem
+    paragraphs = [part for part in re.split(r"\n\s*\n", text) if not part.startswith("#")]
+    contents = [
+        (anchor, plain(heading)) for anchor, heading in re.findall(r'<h2[^>]*id="([^"]+)"[^>]*>(.*?)</h2>', html, re.S)
+    ]
+    return Page(path.stem, plain(title), plain(paragraphs[0]) if paragraphs else "", html, contents)
+
+
+def plain(text: str) -> str:
+    """Text without HTML and Markdown signs, on one line."""
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>|[*_`#]+", "", text)).strip()
+
+
+def relink(html: str, pages: list[Page]) -> str:
+    """Let links between notebooks lead to their pages; 02_x.ipynb means 02_x-cam-s0.html where that was run."""
+
+    def target(match: re.Match) -> str:
+        names = [page.name for page in pages if re.fullmatch(re.escape(match[1]) + r"(-.+)?", page.name)]
+        return f'href="{names[0]}.html"' if names else ""
+
+    return re.sub(r'href="(?:[^":]*/)?([^"/:]+)\.ipynb"', target, html)
+
+
+def notebook_page(experiment: str, page: Page, before: Page | None, after: Page | None) -> str:
+    contents = "".join(f'<li><a href="#{anchor}">{escape(heading)}</a></li>' for anchor, heading in page.contents)
+    steps = "".join(
+        f'<a class="{side}" href="{other.name}.html">{escape(other.title)}</a>'
+        for side, other in (("before", before), ("after", after))
+        if other
+    )
+    text = f'<article class="notebook">{page.html}<footer class="steps">{steps}</footer></article>'
+    body = f"<aside><ol>{contents}</ol></aside>\n{text}"
+    trail = f'<a href="index.html">{escape(experiment)}</a><span>{escape(page.title)}</span>'
+    return wrap(page.title, body, trail, base="../", kind="reading")
+
+
+def experiment_page(folder: Path, pages: list[Page]) -> str:
+    """The notebooks, figures and tables of one experiment."""
+    parts = [f"<h1>{escape(folder.name)}</h1>", notebook_list(pages)]
+    figures = sorted((folder / "figures").glob("*.png"))
+    if figures:
+        parts.append("<h2>Figures</h2><div class='figures'>" + "".join(map(figure, figures)) + "</div>")
+    tables = sorted((folder / "tables").glob("*.csv"))
+    if tables:
+        parts.append("<h2>Tables</h2>" + "".join(map(table, tables)))
+    return wrap(folder.name, "\n".join(parts), f"<span>{escape(folder.name)}</span>", base="../", kind="experiment")
+
+
+def figure(path: Path) -> str:
+    others = [path.with_suffix(suffix) for suffix in (".pdf", ".csv")]
+    links = "".join(f' <a href="figures/{other.name}">{other.suffix[1:]}</a>' for other in others if other.is_file())
+    image = (
+        f'<a href="figures/{path.name}"><img loading="lazy" src="figures/{path.name}" alt="{escape(path.stem)}"></a>'
+    )
+    return f"<figure>{image}<figcaption>{escape(path.stem)}{links}</figcaption></figure>"
+
+
+def table(path: Path) -> str:
+    try:
+        rows = pd.read_csv(path)
+    except (pd.errors.EmptyDataError, pd.errors.ParserError):
+        return ""
+    html = rows.to_html(index=False, border=0, na_rep="", float_format=lambda value: f"{value:.4g}")
+    caption = f'{escape(path.stem)} <a href="tables/{path.name}">csv</a>'
+    return f"<details><summary>{caption}</summary><div class='table'>{html}</div></details>"
+
+
+def notebook_list(pages: list[Page], prefix: str = "") -> str:
+    items = (
+        f'<li><a href="{prefix}{page.name}.html">{escape(page.title)}</a><p>{escape(page.question)}</p></li>'
+        for page in pages
+    )
+    return f"<ol class='notebooks'>{''.join(items)}</ol>"
+
+
+def card(folder: Path, pages: list[Page]) -> str:
+    images = sorted((folder / "figures").glob("*.png"))
+    index = f"{folder.name}/index.html"
+    thumbnails = "".join(
+        f'<a href="{index}"><img loading="lazy" src="{folder.name}/figures/{path.name}" alt="{escape(path.stem)}"></a>'
+        for path in images[:4]
+    )
+    count = f"figures: {len(images)}, tables: {len(list((folder / 'tables').glob('*.csv')))}"
+    head = f'<h2><a href="{index}">{escape(folder.name)}</a> <small>{count}</small></h2>'
+    strip = f"<div class='strip'>{thumbnails}</div>" if thumbnails else ""
+    return f"<section class='card'>{head}{strip}{notebook_list(pages, f'{folder.name}/')}</section>"
+
+
+def wrap(title: str, body: str, trail: str, *, base: str, kind: str) -> str:
+    scripts = SCRIPTS.format(base=base) if kind == "reading" else ""
+    return PAGE.format(title=escape(title), body=body, trail=trail, base=base, kind=kind, scripts=scripts)
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def assets(folder: Path) -> None:
+    """Style, script and MathJax."""
+    folder.mkdir(parents=True)
+    colours = HtmlFormatter(style="tango").get_style_defs(".highlight")
+    write(folder / "site.css", (TOOLS / "site.css").read_text(encoding="utf-8") + "\n" + colours)
+    shutil.copy(TOOLS / "site.js", folder)
+    for file in metadata.files("sphinx-mathjax-offline") or []:
+        if file.name == "tex-svg-full.js":
+            shutil.copy(file.locate(), folder)
+            return
+    sys.exit("MathJax is missing: pip install sphinx-mathjax-offline")
+
+
+if __name__ == "__main__":
+    here, there = (Path(name) for name in (sys.argv[1:] if len(sys.argv) == 3 else ("reports", "site")))
+    made = build(here, there)
+    print(f"{len(made)} pages: open {there / 'index.html'}")
