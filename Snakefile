@@ -20,14 +20,13 @@ from pathlib import Path
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
-
 def stop(sentence):
     print(sentence, file=sys.stderr)
     sys.exit(1)
 
 
 STAGES = ["00_data", "01_train_priors", "02_infer_priors", "03_analyse_priors"]
-SETTINGS = {"notebooks": "notebooks", "runs": "runs", "reports": "reports", "strategies": ["cam"], "seeds": [0]}
+SETTINGS = {"notebooks": "notebooks", "runs_root": "runs", "reports_root": "reports", "strategies": ["cam"], "seeds": [0]}
 
 if not config:
     stop("no preset given: use make run PRESET=demo, or --configfile configs/demo.yaml")
@@ -37,7 +36,7 @@ if unknown := sorted(set(CONFIG) - set(KNOWN)):
     stop(f"unknown key in the preset: {', '.join(unknown)}; known are {', '.join(KNOWN)}")
 
 EXPERIMENT = CONFIG["experiment"]
-RUNS, REPORTS = f"{CONFIG['runs']}/{EXPERIMENT}", f"{CONFIG['reports']}/{EXPERIMENT}"
+RUNS, REPORTS = f"{CONFIG['runs_root']}/{EXPERIMENT}", f"{CONFIG['reports_root']}/{EXPERIMENT}"
 SPLIT = (CONFIG.get("common") or {}).get("eval_split", "val")
 LIBRARY = sorted(str(path) for path in Path("pnoc_lib").rglob("*") if path.suffix in (".py", ".csv"))
 RUN_ID = "{strategy}-s{seed}"

@@ -1,4 +1,4 @@
-"""What an image goes through before training (Section 6.1): resize, flip, colour, crop; every draw from one generator."""
+"""What an image goes through before training (Section 6.1): resize, flip, colour, crop; one generator draws all."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ AUGMENTATIONS = ("randaugment", "jitter", "none")
 class TrainingTransform:
     """Turns an RGB image into a normalised crop, in the order of the paper's training.
 
-    crop_size: side of the square crop, pixels. resize_min, resize_max: range of the longer side, pixels (both included).
-    mean, std: of the backbone, for RGB in [0, 1]. augment: "randaugment" (vanilla CAM), "jitter" (Puzzle and after), "none".
+    crop_size: side of the square crop, pixels. resize_min, resize_max: range of the longer side, pixels, both included.
+    mean, std: of the backbone, for RGB in [0, 1].
+    augment: "randaugment" (vanilla CAM), "jitter" (Puzzle-CAM and those after it) or "none".
     Calling it gives (3, crop_size, crop_size) float32; padding is 0, the data set's mean colour.
     Raises ValueError for an empty range or an unknown `augment`.
     """
@@ -103,7 +104,7 @@ def color_jitter(image: Image.Image, generator: Generator, *, strength: float = 
 class RandAugment:
     """RandAugment as the vanilla classifiers of the paper use it (Section 6.1), cut-out included.
 
-    Draws `operations` of `NAMES` with replacement; each is applied with probability 0.5 at a magnitude of 1 to 9 (of 10).
+    Draws `operations` of `NAMES` with replacement; each is applied with probability 0.5, magnitude 1 to 9 of 10.
     Afterwards one black square of nominal side `cutout` pixels (clipped by the border) is always drawn.
     Beyond the paper: the operations and their ranges are those of the code published with the paper.
     """
@@ -134,7 +135,7 @@ class RandAugment:
 
 
 def apply_operation(image: Image.Image, name: str, magnitude: int, sign: int = 1) -> Image.Image:
-    """One operation of `RandAugment.NAMES` at an integer magnitude of 1 to 9; `sign` is the direction where there is one.
+    """One operation of `RandAugment.NAMES` at a magnitude of 1 to 9; `sign` is its direction, where it has one.
 
     Raises ValueError for an unknown name.
     """

@@ -108,7 +108,7 @@ def overlay_cam(image: Image.Image, cam: np.ndarray, *, strength: float = 0.65) 
 
 
 def show_grid(
-    rows: Mapping[str, Sequence], titles: Sequence[str] = (), *, cell: float = 1.7, cam_scale: bool = False
+    rows: Mapping[str, Sequence], titles: Sequence[str] = (), *, cell: float = 1.35, cam_scale: bool = False
 ) -> Figure:
     """Pictures in rows, one row a name and one column an image: what a row shows stands at its left.
 
@@ -116,10 +116,12 @@ def show_grid(
     titles: one a column. cam_scale: adds the colour bar of the CAMs.
     """
     count = max(len(row) for row in rows.values())
+    columns = [[row[k] for row in rows.values() if k < len(row) and row[k] is not None] for k in range(count)]
+    shapes = [np.shape(column[0]) if column else (1, 1) for column in columns]
+    widths = [min(max(shape[1] / shape[0], 0.5), 2.0) for shape in shapes]  # all columns get the height of a row
     with plt.rc_context(plain):
-        fig, axes = plt.subplots(
-            len(rows), count, figsize=(cell * count + 0.5, cell * 0.86 * len(rows) + 0.3), squeeze=False
-        )
+        size = (cell * sum(widths) + 0.9, cell * len(rows) + 0.3)
+        fig, axes = plt.subplots(len(rows), count, figsize=size, squeeze=False, width_ratios=widths)
         for line, (name, pictures) in zip(axes, rows.items(), strict=True):
             for column, axis in enumerate(line):
                 axis.set(xticks=[], yticks=[])
@@ -128,7 +130,7 @@ def show_grid(
                     spine.set_visible(False)
                 picture = pictures[column] if column < len(pictures) else None
                 if picture is not None:
-                    axis.imshow(np.asarray(picture), cmap=CAM_COLOURS, vmin=0, vmax=1, interpolation="nearest")
+                    axis.imshow(np.asarray(picture), cmap=CAM_COLOURS, vmin=0, vmax=1)
             line[0].set_ylabel("\n".join(textwrap.wrap(name, 16)), rotation=0, ha="right", va="center")
         for axis, title in zip(axes[0], titles, strict=False):
             axis.set_title("\n".join(textwrap.wrap(str(title), 22)), fontsize=8, fontweight="normal")
@@ -211,20 +213,21 @@ def class_bars(
 
 
 def training_curves(steps: pd.DataFrame, epochs: pd.DataFrame) -> Figure:
-    """Loss of every iteration with its mean per epoch, learning rate, and the per-epoch mIoU estimate if there is one."""
+    """Loss of every iteration and its mean per epoch, learning rate, and the mIoU estimates if there are any."""
     panels = 3 if "miou" in epochs else 2
     with plt.rc_context(plain):
         fig, axes = plt.subplots(1, panels, figsize=(3.3 * panels, 2.5))
         per_epoch = len(steps) / len(epochs)
         axes[0].plot((steps["step"] + 1) / per_epoch, steps["loss"], color=CYCLE[5], lw=0.8, label="iteration")
         axes[0].plot(epochs["epoch"] - 0.5, epochs["loss"], "o-", color=CYCLE[0], ms=4, label="mean of the epoch")
-        axes[0].set(title="loss", xlabel="epoch", ylim=(0, None))
+        axes[0].set(title="loss", xlabel="epoch")
         axes[0].legend()
         axes[1].plot((steps["step"] + 1) / per_epoch, steps["lr"], color=CYCLE[1])
-        axes[1].set(title="rate of pretrained weights", xlabel="epoch", ylim=(0, None))
+        axes[1].set(title="rate of pretrained weights", xlabel="epoch")
         if panels == 3:
             axes[2].plot(epochs["epoch"], 100 * epochs["miou"], "o-", color=CYCLE[2], ms=4)
-            axes[2].set(title="mIoU estimate, oracle threshold (%)", xlabel="epoch", ylim=(0, None))
+            axes[2].set(title="mIoU estimate, oracle threshold (%)", xlabel="epoch")
+        _from_zero(*axes)
         fig.tight_layout()
     return _closed(fig)
 
@@ -251,8 +254,8 @@ def threshold_curves(
         if fixed is not None:
             for axis in (left, right):
                 axis.axvline(fixed, color="0.6", lw=0.8, ls=":")
-        left.set(title="(a) mIoU (%)", xlabel="background threshold", ylim=(0, None))
-        right.set(title="(b) shares of the union (%)", xlabel="background threshold", ylim=(0, None))
+        left.set(title="(a) mIoU (%)", xlabel="background threshold")
+        right.set(title="(b) shares of the union (%)", xlabel="background threshold")
         marks = [Line2D([], [], marker="o", ls="", mfc="w", mec="k", label="best (oracle)")]
         left.legend(handles=[*left.get_legend_handles_labels()[0], *marks])
         kinds = [
@@ -260,6 +263,7 @@ def threshold_curves(
             Line2D([], [], color="k", ls="--", label="false negative"),
         ]
         right.legend(handles=kinds)
+        _from_zero(left, right)
         fig.tight_layout()
     return _closed(fig)
 
@@ -267,7 +271,7 @@ def threshold_curves(
 def against_properties(
     ious: pd.Series, properties: pd.DataFrame, groups: Mapping[str, Sequence[str]] | None = None
 ) -> Figure:
-    """IoU of every class against each property, with the least-squares line and Pearson's rho (last rows of Table 3)."""
+    """IoU of every class against each property, with a least-squares line and Pearson's rho (last rows of Table 3)."""
     group_of = {name: group for group, members in (groups or {}).items() for name in members}
     with plt.rc_context(plain):
         columns = list(properties.columns)
@@ -295,6 +299,13 @@ def _curve(axis: Axes, x: pd.Series, ys: Sequence[pd.Series], **style) -> None:
     axis.plot(x, values.mean(axis=0), lw=1.6, **style)
     if len(values) > 1:
         axis.fill_between(x, values.min(axis=0), values.max(axis=0), color=style["color"], alpha=0.18, lw=0)
+
+
+def _from_zero(*axes: Axes) -> None:
+    """Let the vertical axis begin at zero and end a little above what is drawn."""
+    for axis in axes:
+        highest = max((np.nanmax(line.get_ydata(), initial=0) for line in axis.get_lines()), default=1)
+        axis.set_ylim(0, 1.08 * highest or 1)
 
 
 def _closed(fig: Figure) -> Figure:

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from pnoc_lib import cam, metrics, models
 from pnoc_lib.data import LabeledImages, Masks
-from pnoc_lib.stores import CAMStore, resize_maps
+from pnoc_lib.stores import CAMStore
 
 STORE_STRIDE = 4  # pixels of the image per pixel of a stored map
 PRECISIONS = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -58,8 +58,8 @@ def augmented_cams(predictor: Predictor, images: Tensor, scales: Sequence[float]
     """Sum of the rectified CAMs of an image at all scales, each with its mirror: test-time augmentation (Section 6.1).
 
     images: (N, 3, H, W) uint8 RGB of one size. scales: factors of the side.
-    Returns (N, C, ceil(H / 4), ceil(W / 4)) float32, at least 0, not normalised: a sum serves Eq. (2) as well as a mean.
-    Beyond the paper: rectified before the mirror is added, resized (bilinear) straight to a quarter of the image's side.
+    Returns (N, C, ceil(H / 4), ceil(W / 4)) float32, at least 0, not normalised: to Eq. (2) sum and mean are one.
+    Beyond the paper: rectified before the mirror is added; resized (bilinear) once, to a quarter of the image's side.
     """
     height, width = images.shape[-2:]
     size = (math.ceil(height / STORE_STRIDE), math.ceil(width / STORE_STRIDE))
@@ -119,8 +119,8 @@ def estimate_miou(
 ) -> dict[str, float]:
     """Quick mIoU after an epoch, without test-time augmentation: the columns E1 to E15 of Tables 2 and 4.
 
-    The shorter side is resized to `size` pixels, the top left square is taken, maps are normalised by Eq. (2), masks are
-    resized to the grid of the maps (nearest), absent classes are left out.
+    The shorter side is resized to `size` pixels and the top left square taken; maps are normalised by Eq. (2), those of
+    absent classes left out; masks are resized to the grid of the maps (nearest).
     Returns {"miou": fraction at the best of `thresholds` (an oracle: chosen on masks), "threshold": that threshold}.
     Beyond the paper: an incomplete last batch is not dropped.
     """

@@ -25,7 +25,7 @@ def train(
     num_workers: int = 0,
     cpu: bool = False,
 ) -> None:
-    """Run `training.train` in `processes` processes; what it leaves in `folder` is read back by `training.train` itself.
+    """Run `training.train` in `processes` processes; `training.train` reads back what they left in `folder`.
 
     data, estimate: arguments of `data.read` for the training images and, if wanted, the images with masks of the
     estimate after each epoch. network: arguments of `models.CAMNetwork`. settings: `batch_size` counts all processes.

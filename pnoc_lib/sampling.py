@@ -1,4 +1,4 @@
-"""Which images make up which batch, and how each is changed: functions of (seed, epoch, index), the same at every call."""
+"""Which images make up which batch, and how each is changed: functions of (seed, epoch, index) alone."""
 
 from __future__ import annotations
 

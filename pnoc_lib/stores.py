@@ -31,7 +31,7 @@ class StoredCAM:
 class CAMStore:
     """A folder of `<id>.npz` files: `cam` uint8 (K, h, w), `classes` int16 (K,), `size` int32 (2,).
 
-    Files are written atomically and read one at a time, without pickle; a store that was cut off goes on where it stopped.
+    Files are written atomically and read one at a time, without pickle; an interrupted store is simply filled up.
     """
 
     def __init__(self, folder: Path | str):

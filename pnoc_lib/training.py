@@ -76,12 +76,12 @@ def train(
     cpu: bool = False,
     progress: bool = True,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Train the vanilla classifier, Eq. (1) with l_cls; leave `weights.safetensors`, `steps.csv`, `epochs.csv` in `folder`.
+    """Train the vanilla classifier, Eq. (1) with l_cls; `folder` gets weights.safetensors, steps.csv and epochs.csv.
 
     images: only image-level labels can be reached through them; images without a class are passed over.
     after_epoch: called with the network (evaluation mode) and the epoch from 1; what it returns is kept, never used.
     A finished training of the same settings is read back; an unfinished one goes on; one of other settings starts anew.
-    Returns (one row an iteration: step, epoch, lr, loss; one row an epoch: epoch, loss and what `after_epoch` returned).
+    Returns two tables: step, epoch, lr, loss of every iteration; epoch, loss, what `after_epoch` gave of every epoch.
     Raises ValueError when a batch is larger than the data, FloatingPointError when the loss is no longer finite.
     """
     run = _Run(network, images, Path(folder), settings, cpu=cpu)

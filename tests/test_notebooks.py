@@ -26,7 +26,7 @@ def smoke(stage):
         "02_infer_priors": {"strategy": "cam", "seed": 0},
         "03_analyse_priors": {"strategies": ["cam"], "seeds": [0]},
     }
-    given = {"experiment": "smoke", "runs": "runs", "reports": "reports"}
+    given = {"experiment": "smoke", "runs_root": "runs", "reports_root": "reports"}
     given |= preset["common"] | (preset.get(stage) or {}) | runs.get(stage, {})
     return {
         key: value.replace("{experiment}", "smoke") if isinstance(value, str) else value for key, value in given.items()

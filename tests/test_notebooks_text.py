@@ -12,7 +12,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-LONGEST_CELL = 16  # lines of code that a reader takes in at once
+LONGEST_CELL = 18  # lines of code that a reader takes in at once
 
 pytestmark = pytest.mark.skipif(not NOTEBOOKS, reason="no notebooks are there yet")
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -81,18 +81,15 @@ def test_three_things_are_learned(path):
 @each_notebook
 def test_every_code_cell_has_prose_before_it(path):
     kinds = [cell.cell_type for cell in read(path).cells]
-    assert kinds[0] == "markdown"
-    bare = [i for i in range(1, len(kinds)) if kinds[i] == "code" and kinds[i - 1] != "markdown"]
-    # the set-up cell may follow the parameters cell directly
-    notebook = read(path)
-    assert [i for i in bare if "parameters" not in notebook.cells[i - 1].metadata.get("tags", [])] == []
+    assert [i for i, kind in enumerate(kinds) if kind == "code" and kinds[i - 1 : i] != ["markdown"]] == []
 
 
 @each_notebook
 def test_cells_are_short(path):
     notebook = read(path)
     for cell in code(notebook):
-        if not {"parameters", "solution"} & set(cell.metadata.get("tags", [])):
+        special = {"parameters", "solution"} & set(cell.metadata.get("tags", [])) or "parameters.check(" in cell.source
+        if not special:
             lines = [line for line in cell.source.splitlines() if line.strip() and not line.strip().startswith("#")]
             assert len(lines) <= LONGEST_CELL, cell.source
 
@@ -112,7 +109,7 @@ def test_parameters_are_annotated_literals_that_are_explained(path):
 def test_parameters_are_checked_right_after(path):
     cells = code(read(path))
     position = next(i for i, cell in enumerate(cells) if "parameters" in cell.metadata.get("tags", []))
-    assert "parameters.check(globals()" in cells[position + 1].source
+    assert re.search(r"parameters\.check\(\s*globals\(\)", cells[position + 1].source)
     assert position == 0 or all("import" in cell.source for cell in cells[:position])
 
 
@@ -130,8 +127,7 @@ def test_exercises_have_solutions(path):
     exercises = prose(notebook)[re.search(r"(?im)^\W*exercises\b", prose(notebook)).end() :]
     numbered = re.findall(r"(?im)^(?:#+ |\*\*)?(?:exercise )?(\d)[.:)]", exercises)
     assert 2 <= len(set(numbered)) <= 4, f"exercises found: {numbered}"
-    solutions = tagged(notebook, "solution")
-    assert len([cell for cell in solutions if cell.cell_type == "code"]) >= 2
+    assert len(tagged(notebook, "solution")) >= len(set(numbered)), "give each exercise a cell tagged solution"
 
 
 @each_notebook
@@ -152,7 +148,7 @@ def test_presets_set_what_the_notebooks_have(preset):
     told = yaml.safe_load(preset.read_text())
     known = {path.stem: set(declared(path)) for path in NOTEBOOKS}
     for stage, names in known.items():
-        assert set(told["common"]) | {"experiment", "runs", "reports"} <= names, stage
+        assert set(told["common"]) | {"experiment", "runs_root", "reports_root"} <= names, stage
         assert set(told.get(stage) or {}) <= names, stage
     assert {"strategy", "seed"} <= known["01_train_priors"] & known["02_infer_priors"]
     assert {"strategies", "seeds"} <= known["03_analyse_priors"]

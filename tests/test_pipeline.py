@@ -11,7 +11,12 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-COMMON = ["experiment: str = 'x'", "runs: str = 'runs'", "reports: str = 'reports'", "eval_split: str = 'val'"]
+COMMON = [
+    "experiment: str = 'x'",
+    "runs_root: str = 'runs'",
+    "reports_root: str = 'reports'",
+    "eval_split: str = 'val'",
+]
 STAGES = {  # own parameters, and where the manifest goes
     "00_data": (["seed: int = 0", "data_root: str = ''"], "'00_data'"),
     "01_train_priors": (
@@ -27,7 +32,7 @@ STAGES = {  # own parameters, and where the manifest goes
 SETUP = "from pnoc_lib import parameters\nsettings = parameters.check(globals())"
 BODY = """
 import json, pathlib, time
-folder = pathlib.Path(runs, experiment, {place})
+folder = pathlib.Path(runs_root, experiment, {place})
 folder.mkdir(parents=True, exist_ok=True)
 (folder / "checkpoint").touch()
 for _ in range(settings.get("naps", 0)):

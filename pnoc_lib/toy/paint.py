@@ -1,4 +1,4 @@
-"""A small paint box for ToyVOC: smooth outlines, and a canvas that shades them softly and remembers whose pixel is whose."""
+"""A small paint box: smooth outlines, colours, and a canvas that shades softly and knows whose pixel is whose."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def spline(points: Sequence, *, closed: bool = True, steps: int = 6) -> Points:
 def ellipse(x: float, y: float, rx: float, ry: float | None = None, angle: float = 0.0, n: int = 28) -> Points:
     """Return an ellipse about (x, y); `angle` in radians."""
     t = np.linspace(0, 2 * np.pi, n, endpoint=False)
-    return turn(np.stack([rx * np.cos(t), (rx if ry is None else ry) * np.sin(t)], 1), angle) + (x, y)
+    return turn(np.stack([rx * np.cos(t), (rx if ry is None else ry) * np.sin(t)], 1), angle) + np.array([x, y])
 
 
 def ring(x: float, y: float, radius: float, width: float, n: int = 40) -> Points:
     """Return an annulus as one seamed outline: outside there, inside back."""
     t = np.linspace(0, 2 * np.pi, n)
     circle = np.stack([np.cos(t), np.sin(t)], 1)
-    return np.vstack([circle * radius, circle[::-1] * (radius - width)]) + (x, y)
+    return np.vstack([circle * radius, circle[::-1] * (radius - width)]) + np.array([x, y])
 
 
 def box(x0: float, y0: float, x1: float, y1: float, r: float = 0.0) -> Points:
@@ -75,11 +75,6 @@ def turn(points: Points, angle: float, about: tuple[float, float] = (0.0, 0.0)) 
     """Rotate `points` by `angle` radians about a point."""
     c, s = np.cos(angle), np.sin(angle)
     return (np.asarray(points, float) - about) @ np.array([[c, s], [-s, c]]) + about
-
-
-def mix(a: Sequence, b: Sequence, t: float) -> np.ndarray:
-    """Return the colour that lies `t` of the way from a to b."""
-    return np.asarray(a, float) * (1 - t) + np.asarray(b, float) * t
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,14 +206,20 @@ class Canvas:
                 dx, dy = round(self.light * r * 0.8), round(r * 0.8)
                 lit, dark = soft.crop((-dx, dy, w - dx, h + dy)), soft.crop((dx, -dy, w + dx, h - dy))
                 tone = ImageChops.subtract(lit, dark, 3.3 / p.round, 128)
-                rows = 128 + (0.5 - np.clip((np.arange(h) + corner[1] - low[1]) / max(extent[1], 1), 0, 1)) * (56 * p.round)
+                rows = 128 + (0.5 - np.clip((np.arange(h) + corner[1] - low[1]) / max(extent[1], 1), 0, 1)) * (
+                    56 * p.round
+                )
                 fall = Image.fromarray(rows.astype(np.uint8)[:, None]).resize((w, h))
                 tone = ImageChops.add(tone, fall, 1, -128)
             if p.grain is not None:
                 x, y = corner[0] % 512, corner[1] % 512
                 tone = ImageChops.add(tone, _tile(p.grain).crop((x, y, x + w, y + h)), 1, -128)
             t = (np.arange(256) - 128) / 256
-            table = np.where(t > 0, p.colour[:, None] + (255 - p.colour[:, None]) * 0.9 * t, p.colour[:, None] * (1 + t * [[1.0], [0.95], [0.8]]))
+            table = np.where(
+                t > 0,
+                p.colour[:, None] + (255 - p.colour[:, None]) * 0.9 * t,
+                p.colour[:, None] * (1 + t * [[1.0], [0.95], [0.8]]),
+            )
             tone.putpalette(np.clip(table.T, 0, 255).astype(np.uint8).tobytes())
             fill = tone.convert("RGB")
         if p.alpha < 1:
@@ -229,5 +230,19 @@ class Canvas:
 @lru_cache(maxsize=8)
 def _tile(name: str) -> Image.Image:
     """Return a texture as tones, several times over so that any patch of the canvas finds its part."""
-    tile = np.tile((128.5 + 18 * texture(name)).astype(np.uint8), (5, 5))
+    tile = np.tile((128.5 + 18 * texture(name)).astype(np.uint8), (6, 6))
     return Image.fromarray(tile)
+
+
+def gradient(canvas: Canvas, top, bottom, y0: float, y1: float, grain: str | None = None, strength: float = 8) -> None:
+    """Fill the rows from y0 to y1 (image heights) from one colour to another."""
+    w, h = canvas.size
+    a, b = int(np.clip(round(y0 * h), 0, h)), int(np.clip(round(y1 * h), 0, h))
+    if b <= a:
+        return
+    t = (np.arange(b - a, dtype=np.float32) + 0.5)[:, None, None] / (b - a)
+    fill = np.asarray(top, np.float32) * (1 - t) + np.asarray(bottom, np.float32) * t
+    fill = np.repeat(fill, w, 1)
+    if grain:
+        fill = fill + strength * texture(grain)[np.arange(b - a) % 512][:, np.arange(w) % 512][..., None]
+    canvas.image.paste(Image.fromarray(np.clip(fill, 0, 255).astype(np.uint8)), (0, a))
