@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import importlib.metadata
 import pickle
 import warnings
@@ -133,11 +134,15 @@ def _build_encoder(backbone: str, weights: str) -> nn.Module:
         near = ", ".join(timm.list_models(f"*{backbone.split('_')[0]}*")[:5]) or "see timm.list_models()"
         raise ValueError(f"unknown backbone {backbone!r}: give a timm model name ({near})")
     options: dict = {}
+    given: dict[str, Tensor] = {}
     if weights == "timm":
         options["pretrained"] = True
     elif weights != "none":
-        options.update(pretrained=True, pretrained_cfg_overlay={"state_dict": _read_weights(backbone, weights)})
+        given = _read_weights(backbone, weights)
+        options.update(pretrained=True, pretrained_cfg_overlay={"state_dict": dict(given)})
     encoder = _create(backbone, options, weights)
+    if given:
+        _check_arrived(encoder, given, backbone, weights)
     reduction = encoder.feature_info.reduction()[-1]
     if reduction != OUTPUT_STRIDE:
         raise ValueError(
@@ -149,14 +154,15 @@ def _build_encoder(backbone: str, weights: str) -> nn.Module:
 
 def _create(backbone: str, options: Mapping, weights: str) -> nn.Module:
     error: Exception | None = None
-    for shape in ({"output_stride": OUTPUT_STRIDE}, {"dynamic_img_size": True}, {}):  # CNNs; transformers; the rest
+    transformer = {"dynamic_img_size": True, "dynamic_img_pad": True}
+    for shape in ({"output_stride": OUTPUT_STRIDE}, transformer, {}):  # CNNs; transformers; the rest
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 return timm.create_model(backbone, features_only=True, **shape, **options)
         except (TypeError, AssertionError) as refused:  # this architecture does not know the option
             error = refused
-        except (OSError, RuntimeError) as failed:
+        except (OSError, RuntimeError, KeyError) as failed:
             if weights == "timm":
                 raise FileNotFoundError(
                     f"the ImageNet weights of {backbone!r} could not be downloaded ({type(failed).__name__}): connect, "
@@ -164,6 +170,22 @@ def _create(backbone: str, options: Mapping, weights: str) -> nn.Module:
                 ) from failed
             raise ValueError(f"the weights {weights!r} do not fit backbone {backbone!r}: {failed}") from failed
     raise ValueError(f"backbone {backbone!r} gives no feature maps ({error}): choose another timm model")
+
+
+def _check_arrived(encoder: nn.Module, given: Mapping[str, Tensor], backbone: str, weights: str) -> None:
+    """Refuse a file of which little arrived: timm passes over tensors whose names it does not know."""
+    values = {_digest(tensor) for tensor in given.values()}
+    kernels = [parameter for parameter in encoder.parameters() if parameter.ndim > 1]
+    arrived = sum(_digest(kernel) in values for kernel in kernels)
+    if arrived < len(kernels) / 2:
+        raise ValueError(
+            f"the weights {weights!r} do not fit backbone {backbone!r}: {arrived} of its {len(kernels)} kernels stand "
+            "in the file under the names of timm; give timm's own weights of this backbone"
+        )
+
+
+def _digest(tensor: Tensor) -> bytes:
+    return hashlib.sha256(tensor.detach().float().flatten().numpy().tobytes()).digest()
 
 
 def _read_weights(backbone: str, weights: str) -> dict[str, Tensor]:
@@ -195,4 +217,7 @@ def _read_state(path: Path) -> dict[str, Tensor]:
         raise ValueError(
             f"{path.name} is no file of plain weights ({error}): save a state_dict and nothing else"
         ) from None
-    return state.get("state_dict", state)
+    state = state.get("state_dict", state) if isinstance(state, dict) else state
+    if not (isinstance(state, dict) and state and all(isinstance(value, Tensor) for value in state.values())):
+        raise ValueError(f"{path.name} holds no tensors by name: save a state_dict and nothing else")
+    return state

@@ -102,19 +102,21 @@ def areas(sets: list[LabelSet], generator: np.random.Generator) -> list[np.ndarr
     """Return for each label set the share of the image (fractions) that each of its classes is to cover.
 
     Shares vary widely (their spread is about their mean, as in VOC), are smaller beside other classes, and average to
-    `RELATIVE_SIZE` over the images of a class: quantiles of one distribution are dealt out, not drawn.
+    `RELATIVE_SIZE` over the images of a class: quantiles of one distribution are dealt out, not drawn. `LOST` is added.
     """
     share = np.full((len(sets), len(CLASSES)), np.nan)
     for i, kind in enumerate(sets):
         share[i, list(kind)] = 1.0
+    zoom = generator.normal(size=len(sets))  # how near the camera is: things of one image are near or far together
     crowd = 0.72 ** (np.nansum(share, 1, keepdims=True) - 1)
     for c in range(len(CLASSES)):
         rows = np.flatnonzero(share[:, c] == 1)
-        u = (generator.permutation(len(rows)) + generator.uniform(0.25, 0.75, len(rows))) / max(len(rows), 1)
+        rank = np.argsort(np.argsort(0.8 * zoom[rows] + 0.6 * generator.normal(size=len(rows))))
+        u = (rank + generator.uniform(0.25, 0.75, len(rows))) / max(len(rows), 1)
         share[rows, c] = (-np.log1p(-u)) ** 0.85 + 0.03
     base, wanted = RELATIVE_SIZE.copy(), RELATIVE_SIZE + LOST
     for _ in range(30):
-        out = np.clip(share * crowd * base, 0.006, LARGEST)
+        out = np.clip(share * crowd * base, 0.006, LARGEST * np.where(crowd < 1, 0.85, 1))
         out *= np.minimum(1, 0.75 / np.nansum(out, 1, keepdims=True))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # a class without an image has no mean
@@ -135,7 +137,7 @@ def draw(
     _check(size=size)
     if not label_set or len(set(label_set)) < len(label_set) or not set(label_set) <= set(range(len(CLASSES))):
         raise ValueError(f"no label set: {label_set}; give different class indices from 0 to {len(CLASSES) - 1}")
-    g = np.random.default_rng(generator) if isinstance(generator, int) else generator
+    g = np.random.default_rng(generator)
     if shares is None:
         u = g.uniform(0.02, 0.98, len(label_set))
         shares = RELATIVE_SIZE[list(label_set)] * (-np.log1p(-u)) ** 0.85 * (1.25 if len(label_set) == 1 else 0.8)
@@ -174,8 +176,13 @@ def write(
     with bar, _pool(workers, len(jobs)) as pool:
         arguments = ([str(root)] * len(jobs), jobs, [size] * len(jobs))
         done = map(_write_image, *arguments) if pool is None else pool.map(_write_image, *arguments, chunksize=4)
-        for _ in done:
-            bar.update()
+        try:
+            for _ in done:
+                bar.update()
+        except BaseException:
+            if pool is not None:  # do not draw the rest first
+                pool.shutdown(cancel_futures=True)
+            raise
     for split in ("train", "val"):
         ids = [job[0] for job in jobs if job[0].startswith(split)]
         files.write_text(root / "ImageSets" / "Segmentation" / f"{split}.txt", "\n".join(ids) + "\n")

@@ -87,6 +87,7 @@ def train(
     run = _Run(network, images, Path(folder), settings, cpu=cpu)
     if run.finished():
         network.load_state_dict(files.read_tensors(run.weights)[0])
+        network.eval()
         return run.read_history()
     run.resume()
     loader = run.loader(num_workers)
@@ -107,7 +108,7 @@ def train(
                 loss=f"{loss.item():.4f}", epoch=f"{(run.step - 1) // run.steps_per_epoch + 1}/{settings.epochs}"
             )
         ended = run.step % run.steps_per_epoch == 0
-        if ended or (run.step % settings.accumulation == 0 and time.monotonic() - run.saved > checkpoint_seconds):
+        if ended or run.due(checkpoint_seconds):
             run.save()
         if ended:
             run.end_epoch(after_epoch)
@@ -149,6 +150,7 @@ class _Run:
         self.pending: list[Tensor] = []
         self.identity = _identity(network, self.images, settings)
         self.weights, self.checkpoint = folder / "weights.safetensors", folder / "checkpoint.safetensors"
+        self.record = folder / "training.json"
 
     def loader(self, num_workers: int) -> DataLoader:
         s = self.settings
@@ -220,6 +222,11 @@ class _Run:
             files.write_csv(self.folder / "epochs.csv", pd.DataFrame(self.epochs))
             self.save()
 
+    def due(self, seconds: float) -> bool:
+        """True when the last checkpoint is older than `seconds`; where processes must agree, only between their sums."""
+        together = self.accelerator.num_processes == 1 or not self.pending
+        return together and time.monotonic() - self.saved > seconds
+
     def save(self) -> None:
         """Write a checkpoint from which training goes on bit for bit."""
         self.check_finite()
@@ -231,6 +238,8 @@ class _Run:
         for parameter, state in self.optimizer.state.items():
             if state.get("momentum_buffer") is not None:
                 tensors[f"momentum.{names[parameter]}"] = state["momentum_buffer"]
+        if self.step % self.settings.accumulation:  # an epoch may end amid an optimiser step
+            tensors |= {f"gradient.{name}": p.grad for p, name in names.items() if p.grad is not None}
         scaler = self.accelerator.scaler.state_dict() if self.accelerator.scaler is not None else {}
         position = {"step": self.step, "rows": self.rows, "epochs": self.epochs, "scaler": scaler}
         files.write_tensors(
@@ -240,6 +249,9 @@ class _Run:
     def resume(self) -> None:
         """Go on from the checkpoint, if there is one of the same settings."""
         if not self.checkpoint.is_file():
+            if self.main and self.record.is_file():
+                changed = _changed(files.read_json(self.record), self.identity)
+                tqdm.write(f"{self.folder} holds a finished training of other settings ({changed}): starting anew")
             return
         tensors, metadata = files.read_tensors(self.checkpoint)
         if json.loads(metadata["identity"]) != self.identity:
@@ -252,28 +264,35 @@ class _Run:
         self.network.load_state_dict({n[8:]: t for n, t in tensors.items() if n.startswith("network.")})
         parameters = dict(self.network.named_parameters())
         for name, buffer in tensors.items():
-            if name.startswith("momentum."):
-                parameter = parameters[name[9:]]
-                # the layout of the parameter, so that the arithmetic is the same to the last bit
-                self.optimizer.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(buffer)
+            part, _, name = name.partition(".")
+            if part == "network":
+                continue
+            # the layout of the parameter, so that the arithmetic is the same to the last bit
+            restored = torch.empty_like(parameters[name], requires_grad=False).copy_(buffer)
+            if part == "momentum":
+                self.optimizer.state[parameters[name]]["momentum_buffer"] = restored
+            else:
+                parameters[name].grad = restored
         if position["scaler"] and self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(position["scaler"])
 
     def finished(self) -> bool:
         """True when the weights of this very training are there."""
-        if not (self.weights.is_file() and (self.folder / "training.json").is_file()):
+        if not (self.weights.is_file() and self.record.is_file()):
             return False
-        return files.read_json(self.folder / "training.json") == self.identity
+        told = files.read_json(self.record)
+        return {key: told.get(key) for key in self.identity} == self.identity
 
     def finish(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Write what the training leaves; the checkpoint goes last."""
         self.network.eval()
         self.accelerator.unwrap_model(self.parallel, keep_fp32_wrapper=False)
         if self.main:
+            self.record.unlink(missing_ok=True)  # of a training of other settings: its weights go now
             models.save_network(self.network, self.weights)
             files.write_csv(self.folder / "steps.csv", pd.DataFrame(self.rows))
             files.write_csv(self.folder / "epochs.csv", pd.DataFrame(self.epochs))
-            files.write_json(self.folder / "training.json", self.identity)
+            files.write_json(self.record, self.identity | {"processes": self.accelerator.num_processes})
             self.checkpoint.unlink(missing_ok=True)
         self.accelerator.wait_for_everyone()
         return pd.DataFrame(self.rows), pd.DataFrame(self.epochs)

@@ -8,6 +8,7 @@ and `statements` by computing; nothing about the outcome is stored.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -81,6 +82,45 @@ def findings(lines: pd.DataFrame, *, verdicts: tuple[str, ...] = VERDICTS[1:3]) 
     if unknown:
         raise ValueError(f"no such verdict: got {', '.join(sorted(unknown))}, ask for {', '.join(VERDICTS)}")
     return lines[lines["verdict"].isin(verdicts)].reset_index(drop=True)
+
+
+def recipes(lines: pd.DataFrame) -> pd.DataFrame:
+    """What explains the explained lines, most frequent first: rule, explanation, number of cells, the cells."""
+    explained = lines[lines["verdict"] == VERDICTS[1]]
+    cells = "Table " + explained["table"] + ", " + explained["row"] + ", " + explained["column"]
+    quotes = explained["row"] + ": “" + explained["column"] + "”"
+    grouped = explained.assign(cells=cells.where(explained["table"] != "text", quotes)).groupby(
+        ["rule", "explanation"], sort=False
+    )["cells"]
+    found = pd.DataFrame({"times": grouped.size(), "cells": grouped.agg("; ".join)}).reset_index()
+    return found.sort_values("times", ascending=False, kind="stable", ignore_index=True)
+
+
+def cell_verdicts(number: int, lines: pd.DataFrame) -> pd.DataFrame:
+    """One line a cell of a table that the audit says something about: row, column, verdict, text, why.
+
+    verdict: the worst of the cell's own lines (contradicts, explained, agrees, cannot be checked); where only sentences
+    of the text are about it, "agrees" if one repeats it and "" otherwise. text: whether a sentence about the cell is
+    explained or contradicted. why: the lines, one below the other.
+    """
+    worst = [VERDICTS[2], VERDICTS[1], VERDICTS[0], VERDICTS[3]]
+    own: dict[tuple[str, str], dict[str, Any]] = {}
+    for line in lines.itertuples():
+        for cell in line.about.split("; "):
+            table, _, rest = cell.partition("|")
+            if table != f"T{number}" or rest.count("|") != 1:
+                continue
+            found = own.setdefault(tuple(rest.split("|")), {"verdicts": [], "said": [], "why": []})
+            found["said" if line.table == "text" else "verdicts"].append(line.verdict)
+            said = f"“{line.column}”, {line.check}" if line.table == "text" else line.check
+            recomputed = f" ({line.recomputed})" if line.recomputed else ""
+            found["why"].append(f"{line.verdict}: {said}{recomputed}; {line.explanation}".rstrip("; "))
+    rows = []
+    for (row, column), found in own.items():
+        verdict = min(found["verdicts"], key=worst.index, default=VERDICTS[0] if VERDICTS[0] in found["said"] else "")
+        doubted = any(verdict in worst[:2] for verdict in found["said"])
+        rows.append([row, column, verdict, doubted, "\n".join(dict.fromkeys(found["why"]))])
+    return pd.DataFrame(rows, columns=["row", "column", "verdict", "text", "why"])
 
 
 def coverage(lines: pd.DataFrame, tables: Mapping[int, pd.DataFrame] | None = None) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import pandas as pd
 
-from pnoc_lib.paper.reader import number_columns, same_cells, table_info
+from pnoc_lib.paper.reader import number_columns, same_cells, table_info, twin_rows
 from pnoc_lib.paper.recompute import GROUPING, Book, Line, line, mean, named_members, printed_rows
 from pnoc_lib.paper.rounding import (
     AGREES,
@@ -36,9 +36,7 @@ def repeated_cells(book: Book) -> Iterator[Line]:
     from its own class rows.
     """
     one, three = book[1], book[3]
-    names = {"overall": "overall μ", "person": "person (group)"}
-    for row in one.index:
-        twin = names.get(row.lower(), row if row in three.index else row.lower())
+    for row, twin in twin_rows(one, three).items():
         for column in number_columns(one):
             if one.at[row, column] or three.at[twin, column]:
                 first, second = one.at[row, column], three.at[twin, column]

@@ -133,6 +133,12 @@ def newer_methods() -> pd.DataFrame:
     return frame.assign(year=frame["year"].astype(int), **{score: pd.to_numeric(frame[score]) for score in scores})
 
 
+def twin_rows(one: pd.DataFrame, three: pd.DataFrame) -> dict[str, str]:
+    """The row of Table 3 that repeats each row of Table 1, by name: "Overall" is "overall μ", "Large" is "large"."""
+    other = {"Overall": "overall μ", "Person": "person (group)"}
+    return {row: other.get(row, row if row in three.index else row.lower()) for row in one.index}
+
+
 def same_cells() -> pd.DataFrame:
     """Pairs of cells in different tables that print one quantity twice (Tables 1 and 3 apart, which share all rows)."""
     frame = _csv("same_cells.csv")

@@ -60,8 +60,8 @@ def style_beside(compared: pd.DataFrame, *, limit: float = 20.0) -> Styler:
     if "threshold" in shown:
         styler = styler.format("{:.2f}", subset=["threshold"], na_rep="")
     if "difference" in shown:
-        styler = styler.map(lambda gap: _shade(gap, limit), subset=["difference"])
-        styler = styler.format(_arrow, subset=["difference"], na_rep="")
+        styler = styler.map(lambda gap: shade(gap, limit), subset=["difference"])
+        styler = styler.format(arrow, subset=["difference"], na_rep="")
     return styler
 
 
@@ -84,7 +84,8 @@ def to_latex(table: pd.DataFrame, *, index: bool = False, caption: str | None = 
     return text
 
 
-def _shade(gap: float, limit: float) -> str:
+def shade(gap: float, limit: float) -> str:
+    """CSS for a difference: blue above the print, vermilion below, full at `limit`; "" where there is none."""
     if pd.isna(gap):
         return ""
     strength = min(abs(gap) / limit, 1.0) * 0.6
@@ -92,6 +93,7 @@ def _shade(gap: float, limit: float) -> str:
     return f"background-color: rgb({red}, {green}, {blue}); color: #000"
 
 
-def _arrow(gap: float) -> str:
+def arrow(gap: float) -> str:
+    """A difference with its sign and an arrow: "▼ -5.9"."""
     arrow = "▲" if gap > 0.05 else "▼" if gap < -0.05 else "＝"
     return f"{arrow} {gap:+.1f}"

@@ -85,6 +85,11 @@ class Thing:
         face = np.vstack(self.parts[-1].outlines)
         self.focus = 0.5 * (face.min(0) + face.max(0)) if self.kind in FACED else 0.5 * (self.low + self.high)
 
+    @property
+    def mounted(self) -> bool:
+        """True when somebody rides it."""
+        return self.crown < self.low[1]
+
     def placed(self, pixels: float) -> list[Part]:
         """Return its parts where they go, in pixels."""
         return [moved(p, self.scale * pixels, self.x * pixels, self.y * pixels, flip=self.flip) for p in self.parts]
@@ -138,7 +143,7 @@ def _fit(things, label_set, shares, aspect, line, place, border) -> float:
         for t in things:
             t.scale = min(
                 scale[t.kind] * t.relative,
-                (1.15 if t.crown < t.low[1] else TALLEST.get(t.kind, 2.6)) / (t.high[1] - t.crown),
+                (1.15 if t.mounted else TALLEST.get(t.kind, 2.6)) / (t.high[1] - t.crown),
             )
         for t in things:
             t.scale = t.scale if t.mount is None else t.mount.scale
@@ -217,9 +222,11 @@ def _base(t: Thing, y: float, tall: float, line: float) -> float:
     """Return the height of a thing's foot nearest to y where it stays in sight, and its face if it has one."""
     if tall < 0.92:
         return min(max(y, line + 0.015, 0.02 + tall, 0.92 + 0.06 * t.luck[1] if t.front else 0.0), 0.985)
+    if t.mounted:  # its rider stays in
+        return 0.03 + tall
     if t.kind in FACED and t.kind != TRAIN:
         face = (0.24 if t.kind == PERSON else 0.42) + 0.1 * t.luck[1]
-        return min(0.04 + 0.06 * t.luck[1] + tall, face - t.focus[1] * t.scale) if t.crown == t.low[1] else 0.03 + tall
+        return min(0.04 + 0.06 * t.luck[1] + tall, face - t.focus[1] * t.scale)
     if t.kind == TABLE:
         return 0.2 + tall
     return min(max(y, 0.44 + 0.5 * tall), 0.56 + 0.5 * tall)

@@ -12,7 +12,7 @@ from PIL import Image, ImageChops, ImageDraw, ImageFilter
 Points = np.ndarray  # (n, 2) x to the right and y down, in the unit of whoever draws
 
 
-def spline(points: Sequence, *, closed: bool = True, steps: int = 6) -> Points:
+def spline(points: Sequence, *, closed: bool = True, steps: int = 8) -> Points:
     """Return a Catmull-Rom curve through `points` (n, 2): `steps` vertices between two of them."""
     p = np.asarray(points, float)
     before, after, last = (
@@ -32,13 +32,13 @@ def spline(points: Sequence, *, closed: bool = True, steps: int = 6) -> Points:
     return curve if closed else np.vstack([curve, p[-1:]])
 
 
-def ellipse(x: float, y: float, rx: float, ry: float | None = None, angle: float = 0.0, n: int = 28) -> Points:
+def ellipse(x: float, y: float, rx: float, ry: float | None = None, angle: float = 0.0, n: int = 36) -> Points:
     """Return an ellipse about (x, y); `angle` in radians."""
     t = np.linspace(0, 2 * np.pi, n, endpoint=False)
     return turn(np.stack([rx * np.cos(t), (rx if ry is None else ry) * np.sin(t)], 1), angle) + np.array([x, y])
 
 
-def ring(x: float, y: float, radius: float, width: float, n: int = 40) -> Points:
+def ring(x: float, y: float, radius: float, width: float, n: int = 56) -> Points:
     """Return an annulus as one seamed outline: outside there, inside back."""
     t = np.linspace(0, 2 * np.pi, n)
     circle = np.stack([np.cos(t), np.sin(t)], 1)
@@ -56,7 +56,7 @@ def box(x0: float, y0: float, x1: float, y1: float, r: float = 0.0) -> Points:
     return np.vstack([turn(arc, k * np.pi / 2) + c for c, k in corners])
 
 
-def limb(points: Sequence, widths: Sequence, *, steps: int = 5, smooth: bool = True) -> Points:
+def limb(points: Sequence, widths: Sequence, *, steps: int = 7, smooth: bool = True) -> Points:
     """Return a stroke along `points` whose full width goes through `widths`, with round ends."""
     p, w = np.asarray(points, float), np.asarray(widths, float)
     if smooth and len(p) > 2:

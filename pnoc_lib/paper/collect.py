@@ -1,0 +1,233 @@
+"""What was measured so far: rows of the paper's tables, from the files that finished stages left.
+
+A stage leaves rows itself as measured-tableNN.csv beside its manifest (columns as `compare.beside` takes them), or they
+are derived: class properties from 00_data, epochs from 01_train_priors, Tables 1, 2, 4 and 5 from rows of Table 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pnoc_lib import analysis, files, runs
+from pnoc_lib.paper import compare, reader
+
+STRATEGIES = {  # their names in Tables 2 and 4, and their columns in Tables 1 and 3 and in Table 5
+    "cam": ("CAM", "CAM", "CAM"),
+    "oc-cse": ("OC-CSE", "CSE", "OC-CSE"),
+    "puzzle": ("P", "P", "P"),
+    "p-oc": ("P-OC", "POC", "P-OC"),
+    "noc-cse": ("NOC-CSE", "NOC-CSE", "NOC-CSE"),
+    "p-noc": ("P-NOC", "PNOC", "P-NOC"),
+}
+BACKBONES = {"resnest269e": "RS269", "resnest101e": "RS101"}
+SMOOTHED = ("p-oc", "p-noc")  # strategies of which the tables have a row with and one without label smoothing
+TTA = "TTA"
+
+
+@dataclass(frozen=True, eq=False)
+class Finished:
+    """One finished run of a stage: where it lies, and its manifest."""
+
+    experiment: str
+    folder: Path
+    manifest: Mapping[str, Any]
+
+    @property
+    def stage(self) -> str:
+        return self.manifest["stage"]
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        return self.manifest["parameters"]
+
+
+def finished(runs_root: Path | str, experiments: Sequence[str] = ()) -> list[Finished]:
+    """Finished runs below runs_root/experiment/stage, sorted; of all experiments unless some are named.
+
+    A folder without a manifest was not finished and does not count. No folder at all is no run.
+    Raises FileNotFoundError for a named experiment that has no folder.
+    """
+    root = Path(runs_root)
+    there = sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+    if absent := sorted(set(experiments) - set(there)):
+        known = ", ".join(there) or "none"
+        raise FileNotFoundError(
+            f"no experiment {', '.join(absent)} in {root}: there are {known}; name one, or none for all"
+        )
+    found = []
+    for experiment in experiments or there:
+        folder = root / experiment
+        depths = ("*", "*/*", "*/*/*")  # stage, stage/run, stage/run/split
+        for path in sorted(path for depth in depths for path in folder.glob(f"{depth}/{runs.MANIFEST}")):
+            manifest = files.read_json(path)
+            if isinstance(manifest, dict) and {"stage", "parameters"} <= manifest.keys():
+                found.append(Finished(experiment, path.parent, manifest))
+    return found
+
+
+def overview(found: Sequence[Finished]) -> pd.DataFrame:
+    """One line a finished run: experiment, stage, run, dataset, split, backbone, minutes, device."""
+    lines = []
+    for one in found:
+        parts = one.folder.parts[one.folder.parts.index(one.stage) + 1 :] if one.stage in one.folder.parts else ()
+        given = one.parameters
+        line = {"experiment": one.experiment, "stage": one.stage, "run": "/".join(parts)}
+        line |= {"data": given.get("dataset", ""), "scored split": given.get("eval_split", "")}
+        line |= {"backbone": given.get("backbone", ""), "minutes": one.manifest.get("duration_s", float("nan")) / 60}
+        lines.append({**line, "device": one.manifest.get("device", "")})
+    columns = ["experiment", "stage", "run", "data", "scored split", "backbone", "minutes", "device"]
+    return pd.DataFrame(lines, columns=columns)
+
+
+def measured(found: Sequence[Finished]) -> dict[int, pd.DataFrame]:
+    """Measured rows by table number: experiment, row, column, mean, and what `compare.beside` knows besides.
+
+    What a stage wrote itself goes before what is derived, where both give the same cell.
+    """
+    left: dict[int, list[pd.DataFrame]] = {}
+    for one in found:
+        for path in sorted(one.folder.glob("measured-table*.csv")):
+            number = int(path.stem.removeprefix("measured-table"))
+            rows = pd.read_csv(path).assign(experiment=one.experiment)
+            if number == 3 and one.parameters.get("dataset") == "coco14":
+                number, rows = 5, _as_table_5(rows)
+            left.setdefault(number, []).append(rows)
+    for one in found:
+        if one.stage == "00_data" and one.parameters.get("dataset") != "coco14":
+            left.setdefault(3, []).append(_properties(one))
+    for number, rows in (*_epochs(found), *_with_augmentation(found, left)):
+        left.setdefault(number, []).append(rows)
+    if 3 in left:
+        left.setdefault(1, []).append(_as_table_1(pd.concat(left[3])))
+    together = {}
+    for number in sorted(left):
+        rows = [part for part in left[number] if len(part)]
+        if rows:
+            together[number] = pd.concat(rows, ignore_index=True).drop_duplicates(["experiment", "row", "column"])
+    return together
+
+
+def beside(number: int, rows: pd.DataFrame | None, *, verdicts: pd.DataFrame | None = None) -> dict[str, pd.DataFrame]:
+    """`compare.beside` of a table, by experiment; under the name "" when nobody measured it."""
+    if rows is None or rows.empty:
+        return {"": compare.beside(number, verdicts=verdicts)}
+    return {
+        str(experiment): compare.beside(number, part.drop(columns="experiment"), verdicts=verdicts)
+        for experiment, part in rows.groupby("experiment", sort=False)
+    }
+
+
+def counts(rows: Mapping[int, pd.DataFrame]) -> pd.DataFrame:
+    """For each table: title, data, how many numbers the paper prints, and how many of them each experiment measured."""
+    names = list(dict.fromkeys(name for part in rows.values() for name in part["experiment"]))
+    lines = {}
+    for number, info in reader.table_info().iterrows():
+        compared = beside(number, rows.get(number))
+        line = {"title": info["title"], "data": info["dataset"], "printed": len(reader.cells(number))}
+        for name in names:
+            of = compared.get(name)
+            line[name] = 0 if of is None else int(((of["published"] != "") & (of["measured"] != compare.NOT_RUN)).sum())
+        lines[number] = line
+    return pd.DataFrame.from_dict(lines, orient="index").rename_axis("table")
+
+
+def model_name(parameters: Mapping[str, Any]) -> str:
+    """The row of Tables 2 and 4 that a training belongs to, "RS269 CAM"; other backbones keep their own name.
+
+    Reads the paper as: "+LS" tells rows of P-OC and P-NOC apart. It is silent about the vanilla classifier, and the
+    published code trains that with smoothing in some versions and without in others, so there the row is the same.
+    """
+    strategy = parameters["strategy"]
+    smoothing = "+LS" if strategy in SMOOTHED and parameters.get("label_smoothing", 0) > 0 else ""
+    backbone = BACKBONES.get(parameters["backbone"], parameters["backbone"])
+    return f"{backbone} {STRATEGIES.get(strategy, (strategy,))[0]}{smoothing}"
+
+
+def _as_table_1(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of Table 3 that Table 1 repeats, under its names."""
+    one, three = reader.table(1, printed=True), reader.table(3, printed=True)
+    names = {twin: row for row, twin in reader.twin_rows(one, three).items()}
+    kept = rows[rows["row"].isin(list(names)) & rows["column"].isin(reader.number_columns(one))]
+    return kept.assign(row=kept["row"].map(names))
+
+
+def _as_table_5(rows: pd.DataFrame) -> pd.DataFrame:
+    """Class scores on COCO, written as for Table 3, under the names of Table 5; rows that it has not are dropped."""
+    table = reader.table(5, printed=True)
+    names = {"overall μ": "overall"} | {row: row for row in table.index}
+    columns = {three: five for _, three, five in STRATEGIES.values()}
+    kept = rows[rows["row"].isin(list(names))]
+    return kept.assign(row=kept["row"].map(names), column=kept["column"].replace(columns))
+
+
+def _properties(one: Finished) -> pd.DataFrame:
+    """The columns O, %S, %C and L of Table 3, from what 00_data counted in the masks."""
+    path, split = one.folder / "properties.csv", one.parameters.get("eval_split", "")
+    images = one.manifest.get("metrics", {}).get("images", {}).get(split)
+    if not path.is_file() or not images:
+        return pd.DataFrame()
+    table = pd.read_csv(path, index_col="class")[list(analysis.PROPERTIES)]
+    parts = [table, analysis.overall(table).rename(index={"mean": "overall μ", "sigma": "overall σ"})]
+    means = analysis.group_means(table, analysis.class_groups(table, images))
+    means.index = [_group_row(grouping, group, table.index) for grouping, group in means.index]
+    related = analysis.correlations(table).rename(index=lambda name: f"ρ {analysis.PROPERTIES[name]}")
+    values = pd.concat([*parts, means, related]).rename(columns=analysis.PROPERTIES)
+    rows = values.rename_axis("row").reset_index().melt("row", var_name="column", value_name="mean").dropna()
+    data = one.parameters.get("dataset", "")
+    return rows.assign(experiment=one.experiment, split=f"{data} {split}", preset=one.experiment)
+
+
+def _group_row(grouping: str, group: str, classes: Sequence[str]) -> str:
+    """The row of Table 3 for a group of `analysis.class_groups`."""
+    return f"{group} freq." if grouping == "frequency" else f"{group} (group)" if group in classes else group
+
+
+def _epochs(found: Sequence[Finished]) -> Iterator[tuple[int, pd.DataFrame]]:
+    """Columns E1, E2, ... of Table 2, or of Table 4 for COCO: mean and spread of the seeds of one training."""
+    alike: dict[tuple[str, str], list[Finished]] = {}
+    for one in found:
+        if one.stage == "01_train_priors" and (one.folder / "epochs.csv").is_file():
+            alike.setdefault((one.experiment, model_name(one.parameters)), []).append(one)
+    for (experiment, row), group in alike.items():
+        curves = [pd.read_csv(one.folder / "epochs.csv") for one in group]
+        curves = [curve for curve in curves if "miou" in curve and curve["miou"].notna().any()]
+        if not curves:
+            continue
+        given = group[0].parameters
+        by_epoch = pd.concat(curves).groupby("epoch")
+        score, split = by_epoch["miou"], given["eval_split"]
+        lines = pd.DataFrame({"mean": score.mean(), "sd": score.std(), "seeds": score.count()})
+        if "threshold" in curves[0]:
+            lines["threshold"] = by_epoch["threshold"].mean()
+        about = f"{given['dataset']} {split}, {given.get('estimate_images', 0)} images at most"
+        lines = lines.assign(row=row, split=about, chosen_on=split, preset=experiment, experiment=experiment)
+        lines["column"] = [f"E{epoch}" for epoch in lines.index]
+        yield (4 if given["dataset"] == "coco14" else 2), lines.reset_index(drop=True)
+
+
+def _with_augmentation(
+    found: Sequence[Finished], left: Mapping[int, Sequence[pd.DataFrame]]
+) -> Iterator[tuple[int, pd.DataFrame]]:
+    """Column TTA of Tables 2 and 4: the overall mIoU of Tables 3 and 5, under the name of the training behind it."""
+    trained = {
+        (one.experiment, one.parameters["strategy"]): model_name(one.parameters)
+        for one in found
+        if one.stage == "01_train_priors"
+    }
+    for number, target, row, place in ((3, 2, "overall μ", 1), (5, 4, "overall", 2)):
+        strategies = {names[place]: strategy for strategy, names in STRATEGIES.items()}
+        for rows in left.get(number, ()):
+            if rows.empty:
+                continue
+            means = rows[(rows["row"] == row) & rows["column"].isin(list(strategies))]
+            keys = [
+                (experiment, strategies[column])
+                for experiment, column in zip(means["experiment"], means["column"], strict=True)
+            ]
+            means = means.assign(row=[trained.get(key) for key in keys], column=TTA)
+            yield target, means.dropna(subset="row")

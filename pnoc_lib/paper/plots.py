@@ -1,0 +1,213 @@
+"""Figures about numbers of the paper: methods by year, classes published and measured, what the audit found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from pnoc_lib.figures import CYCLE, GROUP_COLOURS, plain, plt
+from pnoc_lib.paper import reader
+from pnoc_lib.paper.compare import NOT_RUN
+from pnoc_lib.paper.rounding import AGREES, CONTRADICTS, EXPLAINED
+
+SCORES = {"voc12_val": "VOC12 val", "voc12_test": "VOC12 test", "coco14_val": "COCO14 val"}
+OWN = "P-NOC"
+OURS = (OWN, "P-NOC (V2)", "P-OC")  # rows of this paper
+MARKS = {  # what goes beyond image-level labels and ImageNet-1k: marker, colour, legend
+    "": ("o", CYCLE[0], "image-level labels, ImageNet-1k"),
+    "saliency": ("^", CYCLE[2], "+ saliency maps"),
+    "MS COCO": ("p", CYCLE[7], "+ MS COCO"),
+    "ImageNet-21k": ("s", CYCLE[4], "+ ImageNet-21k"),
+    "CLIP": ("D", CYCLE[1], "+ CLIP"),
+    "CLIP+SAM": ("P", CYCLE[3], "+ CLIP + SAM"),
+}
+LANE, LABEL = 0.12, 7.0  # years between points side by side; font size of labels in points
+VERDICT_MARKS = {AGREES: ("o", CYCLE[2], 12), EXPLAINED: ("D", CYCLE[4], 24), CONTRADICTS: ("X", CYCLE[1], 42)}
+
+
+def by_year(methods: pd.DataFrame, *, own: str = OWN) -> Figure:
+    """Scores against the year of publication, one panel a data set, `own` highlighted.
+
+    methods: as from `reader.newer_methods`. The marker says what a method uses beyond image-level labels and
+    ImageNet-1k; the line is the best so far among those that use nothing more.
+    """
+    unknown = sorted(set(methods["extra"]) - set(MARKS))
+    if unknown:
+        raise ValueError(
+            f"no marker for {', '.join(unknown)}: known are {', '.join(filter(None, MARKS))}; add it to MARKS"
+        )
+    first, last = methods["year"].min(), methods["year"].max()
+    with plt.rc_context({**plain, "axes.grid.axis": "y", "axes.titlelocation": "left"}):
+        heights = [0.9 + 0.085 * methods[score].notna().sum() for score in SCORES]
+        fig, axes = plt.subplots(3, 1, figsize=(9.2, sum(heights) + 1.7), height_ratios=heights, sharex=True)
+        for axis, (score, name) in zip(axes, SCORES.items(), strict=True):
+            shown = methods[methods[score].notna()]
+            low, high = shown[score].min(), shown[score].max()
+            axis.set(
+                ylim=(np.floor(low - 1.5), np.ceil(high + 1.5)), xlim=(first - 0.25, last + 0.95), ylabel="mIoU (%)"
+            )
+            axis.set_title(name)
+        axes[-1].set_xticks(range(first, last + 1))
+        axes[-1].tick_params(axis="x", length=0)
+        fig.tight_layout(rect=(0, 0.07, 1, 1))
+        for axis, score in zip(axes, SCORES, strict=True):
+            _panel(axis, methods[methods[score].notna()], score, own)
+        used = [mark for extra, mark in MARKS.items() if extra in set(methods["extra"])]
+        handles = [Line2D([], [], marker=m, ls="", ms=6.5, mfc=c, mec="w", mew=0.5, label=text) for m, c, text in used]
+        handles += [
+            Line2D([], [], color=CYCLE[0], lw=1.4, alpha=0.45, label="best so far without any extra"),
+            Line2D([], [], marker="*", ls="", ms=13, color="k", label=own),
+            Line2D([], [], marker="*", ls="", ms=9, mfc="w", mec="k", label="others of this paper"),
+        ]
+        fig.legend(handles=handles, loc="lower center", ncols=-(-len(handles) // 2), columnspacing=1.4, fontsize=8)
+    return _closed(fig)
+
+
+def classes(compared: Mapping[str, pd.DataFrame]) -> Figure | None:
+    """IoU of every class, published against measured, one panel an experiment and method; None without any.
+
+    compared: Table 3 by experiment, as from `collect.beside`. The title has Spearman's rank correlation: do the same
+    classes come out well, at whatever level?
+    """
+    groups = reader.class_groups().set_index("label")["group"]
+    properties = set(reader.table(1).columns[2:6])
+    panels = {}
+    for experiment, lines in compared.items():
+        known = lines[(lines["measured"] != NOT_RUN) & lines["row"].isin(groups.index) & (lines["published"] != "")]
+        for column, cells in known[~known["column"].isin(properties)].groupby("column", sort=False):
+            if len(cells) > 2:
+                panels[f"{experiment}, {column}"] = cells.assign(value=cells["published"].astype(float)).set_index(
+                    "row"
+                )
+    if not panels:
+        return None
+    across = min(3, len(panels))
+    down = -(-len(panels) // across)
+    with plt.rc_context(plain):
+        fig, axes = plt.subplots(down, across, figsize=(3.6 * across + 0.3, 3.6 * down + 0.5), squeeze=False)
+        for axis in axes.flat[len(panels) :]:
+            axis.set_visible(False)
+        for axis, (name, cells) in zip(axes.flat, panels.items(), strict=False):
+            axis.axline((0, 0), slope=1, color="0.6", lw=1, ls="--")
+            axis.scatter(
+                cells["value"], cells["mean"], c=[GROUP_COLOURS[groups[row]] for row in cells.index], s=24, zorder=3
+            )
+            for row, cell in cells.iterrows():
+                axis.annotate(
+                    row, (cell["value"], cell["mean"]), fontsize=5.5, xytext=(3, 2), textcoords="offset points"
+                )
+            rank = cells["value"].rank().corr(cells["mean"].rank())
+            axis.set(
+                xlim=(0, 100), ylim=(0, 100), aspect="equal", xlabel="published IoU (%)", ylabel="measured IoU (%)"
+            )
+            axis.set_title(f"{name}\nrank correlation {rank:.2f}")
+        handles = [Line2D([], [], marker="o", ls="", ms=5, color=c, label=group) for group, c in GROUP_COLOURS.items()]
+        handles.append(Line2D([], [], color="0.6", ls="--", label="equal"))
+        fig.tight_layout(rect=(0, 0.45 / fig.get_figheight(), 1, 1))
+        fig.legend(handles=handles, loc="lower center", ncols=3 if across == 1 else 6, fontsize=8)
+    return _closed(fig)
+
+
+def audit_differences(lines: pd.DataFrame) -> Figure:
+    """Every audited number: printed minus recomputed, in units of what rounding allows; one row a table.
+
+    lines: from `audit.run`; those without a tolerance (prints compared exactly, sentences, unknown) are left out.
+    """
+    shown = lines[(lines["tolerance"] > 0) & lines["difference"].notna() & lines["verdict"].isin(list(VERDICT_MARKS))]
+    names = list(dict.fromkeys(lines["table"]))
+    names.sort(key=lambda name: int(name) if name.isdigit() else 99)
+    names = [name for name in names if name in set(shown["table"])]
+    with plt.rc_context({**plain, "axes.grid.axis": "x"}):
+        fig, axis = plt.subplots(figsize=(8.6, 0.5 * len(names) + 1.2))
+        axis.axvspan(-1, 1, color=CYCLE[2], alpha=0.10, lw=0)
+        for place, name in enumerate(names):
+            part = shown[shown["table"] == name]
+            part = part.assign(ratio=part["difference"] / part["tolerance"]).sort_values("ratio")
+            part["height"] = place + 0.3 * (np.arange(len(part)) * 0.618 % 1 * 2 - 1)  # spread evenly, always the same
+            for verdict, (mark, colour, size) in VERDICT_MARKS.items():
+                of = part[part["verdict"] == verdict]
+                style = {"marker": mark, "color": colour, "s": size, "edgecolors": "w", "linewidths": 0.4, "zorder": 3}
+                axis.scatter(of["ratio"], of["height"], **style)
+        axis.set_xscale("symlog", linthresh=1.0, linscale=1.6)
+        ends = [-10, -3, -1, -0.5, 0, 0.5, 1, 3, 10, 30]
+        axis.set_xticks(ends, [f"{end:g}" for end in ends])
+        reach = max(3.0, float((shown["difference"] / shown["tolerance"]).abs().max()) * 1.4)
+        axis.set(ylim=(len(names) - 0.5, -0.5), xlim=(-min(reach, 14), reach))
+        axis.set_xlabel("printed minus recomputed, in units of what rounding allows")
+        axis.set_yticks(range(len(names)), [f"Table {name}" if name.isdigit() else "in the text" for name in names])
+        handles = [
+            Line2D([], [], marker=mark, ls="", ms=size**0.5 + 1.5, color=colour, mec="w", mew=0.4, label=verdict)
+            for verdict, (mark, colour, size) in VERDICT_MARKS.items()
+        ]
+        axis.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 1.14 + 0.1 / len(names)), ncols=3)
+        fig.tight_layout()
+    return _closed(fig)
+
+
+def _panel(axis: Axes, shown: pd.DataFrame, score: str, own: str) -> None:
+    """Points of one data set with labels that keep clear of each other, year by year."""
+    bottom, top = axis.get_ylim()
+    points = axis.get_position().height * axis.figure.get_figheight() * 72
+    unit = (top - bottom) / points  # of the score, in one typographic point
+    plainest = shown[shown["extra"] == ""].groupby("year")[score].max().cummax()
+    years = [*plainest.index, axis.get_xlim()[1]]
+    axis.step(years, [*plainest, plainest.iloc[-1]], where="post", color=CYCLE[0], lw=1.4, alpha=0.45, zorder=1)
+    if own in set(shown["method"]):
+        line = shown.set_index("method").loc[own]
+        axis.hlines(line[score], line["year"], axis.get_xlim()[1], color="k", lw=0.8, ls=":", zorder=1)
+    for year, group in shown.groupby("year"):
+        group = group.sort_values(score)
+        lanes = _lanes(group[score].to_numpy(), 8.5 * unit)
+        heights = _apart(group[score].to_numpy(), 1.13 * LABEL * unit)
+        heights += max(0.0, bottom + 0.6 * LABEL * unit - heights[0])
+        text_at = year + LANE * max(lanes) + 0.15
+        for row, lane, height in zip(group.itertuples(), lanes, heights, strict=True):
+            value, x = getattr(row, score), year + LANE * lane
+            marker, colour, _ = MARKS[row.extra]
+            look = {"marker": marker, "ms": 6.5, "mfc": colour, "mec": "w", "mew": 0.5, "zorder": 4}
+            if row.method in OURS:
+                look |= {"marker": "*", "ms": 15 if row.method == own else 10, "mec": "k", "mew": 0.8, "zorder": 5}
+                look["mfc"] = "k" if row.method == own else "w"
+            axis.plot(x, value, ls="", **look)
+            axis.plot([x, text_at - 0.02], [value, height], color="0.75", lw=0.6, zorder=2)
+            strong = {"fontsize": LABEL + 1.5, "fontweight": "bold"} if row.method == own else {"fontsize": LABEL}
+            axis.text(text_at, height, _label(row.method, row.extra), va="center", zorder=6, **strong)
+
+
+def _label(method: str, extra: str) -> str:
+    """The name of a method without the brackets that only repeat its marker."""
+    name, _, inside = method.rstrip(")").partition(" (")
+    return name if extra and inside and inside in extra else method
+
+
+def _lanes(values: np.ndarray, clear: float) -> list[int]:
+    """Lane 0, 1, ... of each of the ascending values, so that those in one lane are `clear` of each other."""
+    tops: list[float] = []
+    lanes = []
+    for value in values:
+        free = next((lane for lane, top in enumerate(tops) if value - top >= clear), len(tops))
+        tops[free : free + 1] = [value]
+        lanes.append(free)
+    return lanes
+
+
+def _apart(values: np.ndarray, gap: float) -> np.ndarray:
+    """The ascending values, moved as little as possible (least squares) to be `gap` apart: blocks share their mean."""
+    blocks: list[list[float]] = []  # sum, count
+    for value in values - gap * np.arange(len(values)):
+        blocks.append([float(value), 1])
+        while len(blocks) > 1 and blocks[-2][0] / blocks[-2][1] > blocks[-1][0] / blocks[-1][1]:
+            total, count = blocks.pop()
+            blocks[-1] = [blocks[-1][0] + total, blocks[-1][1] + count]
+    means = np.concatenate([np.full(int(count), total / count) for total, count in blocks])
+    return means + gap * np.arange(len(values))
+
+
+def _closed(fig: Figure) -> Figure:
+    plt.close(fig)
+    return fig
