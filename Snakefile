@@ -25,7 +25,7 @@ def stop(sentence):
     sys.exit(1)
 
 
-STAGES = ["00_data", "01_train_priors", "02_infer_priors", "03_analyse_priors"]
+STAGES = ["00_data", "01_train_priors", "02_infer_priors", "03_analyse_priors", "07_paper_beside_ours", "08_audit"]
 SETTINGS = {"notebooks": "notebooks", "runs_root": "runs", "reports_root": "reports", "strategies": ["cam"], "seeds": [0]}
 
 if not config:
@@ -42,12 +42,15 @@ LIBRARY = sorted(str(path) for path in Path("pnoc_lib").rglob("*") if path.suffi
 RUN_ID = "{strategy}-s{seed}"
 
 
-def parameters(stage, **more):
-    """The parameters of one notebook run as JSON: the preset's common ones, its own, those of the wildcards."""
+def parameters(stage, *, common=True, **more):
+    """The parameters of one notebook run as JSON: the preset's common ones, its own, those of the wildcards.
+
+    common: not for notebooks that read no images and so declare no data set.
+    """
 
     def values(wildcards):
-        given = {"experiment": EXPERIMENT, "runs_root": CONFIG["runs"], "reports_root": CONFIG["reports"]}
-        given |= (CONFIG.get("common") or {}) | (CONFIG.get(stage) or {})
+        given = {"experiment": EXPERIMENT, "runs_root": CONFIG["runs_root"], "reports_root": CONFIG["reports_root"]}
+        given |= ((CONFIG.get("common") or {}) if common else {}) | (CONFIG.get(stage) or {})
         given |= {name: value(wildcards) if callable(value) else value for name, value in more.items()}
         text = json.dumps(given, sort_keys=True)
         return text.replace("{experiment}", EXPERIMENT)
@@ -75,6 +78,8 @@ wildcard_constraints:
 rule all:
     input:
         f"{RUNS}/03_analyse_priors/manifest.json",
+        f"{RUNS}/07_paper_beside_ours/manifest.json",
+        f"{RUNS}/08_audit/manifest.json",
     default_target: True
 
 
@@ -133,5 +138,32 @@ rule analyse_priors:
     params:
         parameters=parameters("03_analyse_priors", **ALL_RUNS),
     threads: workflow.cores or 16
+    shell:
+        EXECUTE
+
+
+rule paper_beside_ours:
+    input:
+        f"{RUNS}/03_analyse_priors/manifest.json",
+        notebook=notebook("07_paper_beside_ours"),
+        library=LIBRARY,
+    output:
+        manifest=f"{RUNS}/07_paper_beside_ours/manifest.json",
+        notebook=f"{REPORTS}/07_paper_beside_ours.ipynb",
+    params:
+        parameters=parameters("07_paper_beside_ours", common=False),
+    shell:
+        EXECUTE
+
+
+rule audit:
+    input:
+        notebook=notebook("08_audit"),
+        library=LIBRARY,
+    output:
+        manifest=f"{RUNS}/08_audit/manifest.json",
+        notebook=f"{REPORTS}/08_audit.ipynb",
+    params:
+        parameters=parameters("08_audit", common=False),
     shell:
         EXECUTE

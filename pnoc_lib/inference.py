@@ -51,7 +51,7 @@ class Predictor:
     def __call__(self, images: Tensor) -> Tensor:
         pixels = (images.to(self.device).float() - self.mean) / self.std
         pixels = pixels.to(self.dtype).contiguous(memory_format=torch.channels_last)
-        return self.head(self.encoder(pixels)[-1].float())
+        return self.head(self.encoder(pixels).float())
 
 
 def augmented_cams(predictor: Predictor, images: Tensor, scales: Sequence[float]) -> Tensor:

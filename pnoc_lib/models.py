@@ -40,18 +40,37 @@ class CAMNetwork(nn.Module):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.encoder = _build_encoder(backbone, weights)
-            self.head = nn.Conv2d(self.encoder.feature_info.channels()[-1], num_classes, 1, bias=False)
+            self.head = nn.Conv2d(self.encoder.channels, num_classes, 1, bias=False)
             nn.init.kaiming_normal_(self.head.weight)
-        config = resolve_data_config({}, model=self.encoder)
+        config = resolve_data_config({}, model=self.encoder.model)
         self.mean, self.std = tuple(config["mean"]), tuple(config["std"])
 
     def features(self, images: Tensor) -> Tensor:
-        """Last feature map of the backbone: (N, 3, H, W) normalised images -> (N, K, H / 16, W / 16), no unit."""
-        return self.encoder(images)[-1]
+        """The map that the backbone's own classifier averages: (N, 3, H, W) normalised -> (N, K, H / 16, W / 16)."""
+        return self.encoder(images)
 
     def forward(self, images: Tensor) -> Tensor:
         """Raw CAMs A = f(x): (N, 3, H, W) normalised images -> (N, C, H / 16, W / 16), no unit."""
         return self.head(self.features(images))
+
+
+class Encoder(nn.Module):
+    """A timm model up to the map that its own classifier averages; `channels` of it, `stride` in pixels."""
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model
+        if hasattr(model, "num_features"):
+            self.channels, self.stride = model.num_features, model.feature_info[-1]["reduction"]
+        else:  # made with features_only
+            self.channels, self.stride = model.feature_info.channels()[-1], model.feature_info.reduction()[-1]
+
+    def forward(self, images: Tensor) -> Tensor:
+        if hasattr(self.model, "patch_embed"):  # a transformer: its tokens as a map
+            return self.model.forward_intermediates(images, indices=1, norm=True, intermediates_only=True)[-1]
+        return (
+            self.model.forward_features(images) if hasattr(self.model, "forward_features") else self.model(images)[-1]
+        )
 
 
 def parameter_groups(network: CAMNetwork, lr: float, *, new_factor: float = 10.0, weight_decay: float = 1e-4) -> list:
@@ -129,7 +148,7 @@ def fold_batchnorm(network: nn.Module, example: Tensor) -> nn.Module:
     return network
 
 
-def _build_encoder(backbone: str, weights: str) -> nn.Module:
+def _build_encoder(backbone: str, weights: str) -> Encoder:
     if not timm.is_model(backbone):
         near = ", ".join(timm.list_models(f"*{backbone.split('_')[0]}*")[:5]) or "see timm.list_models()"
         raise ValueError(f"unknown backbone {backbone!r}: give a timm model name ({near})")
@@ -140,13 +159,12 @@ def _build_encoder(backbone: str, weights: str) -> nn.Module:
     elif weights != "none":
         given = _read_weights(backbone, weights)
         options.update(pretrained=True, pretrained_cfg_overlay={"state_dict": dict(given)})
-    encoder = _create(backbone, options, weights)
+    encoder = Encoder(_create(backbone, options, weights))
     if given:
         _check_arrived(encoder, given, backbone, weights)
-    reduction = encoder.feature_info.reduction()[-1]
-    if reduction != OUTPUT_STRIDE:
+    if encoder.stride != OUTPUT_STRIDE:
         raise ValueError(
-            f"backbone {backbone!r} has its last map at stride {reduction}, not {OUTPUT_STRIDE}: "
+            f"backbone {backbone!r} has its last map at stride {encoder.stride}, not {OUTPUT_STRIDE}: "
             "choose one that takes timm's output_stride=16, or a vision transformer with patches of 16 pixels"
         )
     return encoder
@@ -155,11 +173,14 @@ def _build_encoder(backbone: str, weights: str) -> nn.Module:
 def _create(backbone: str, options: Mapping, weights: str) -> nn.Module:
     error: Exception | None = None
     transformer = {"dynamic_img_size": True, "dynamic_img_pad": True}
-    for shape in ({"output_stride": OUTPUT_STRIDE}, transformer, {}):  # CNNs; transformers; the rest
+    whole = {"num_classes": 0, "global_pool": ""}
+    stride = {"output_stride": OUTPUT_STRIDE}
+    ways = (whole | stride, whole | transformer, {"features_only": True} | stride, whole)
+    for way in ways:  # CNNs; transformers; CNNs that know the stride in this form only; the rest
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                return timm.create_model(backbone, features_only=True, **shape, **options)
+                return timm.create_model(backbone, **way, **options)
         except (TypeError, AssertionError) as refused:  # this architecture does not know the option
             error = refused
         except (OSError, RuntimeError, KeyError) as failed:
@@ -213,9 +234,10 @@ def _read_state(path: Path) -> dict[str, Tensor]:
         return files.read_tensors(path)[0]
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+    except (pickle.UnpicklingError, RuntimeError, EOFError):
         raise ValueError(
-            f"{path.name} is no file of plain weights ({error}): save a state_dict and nothing else"
+            f"{path.name} is no file of plain weights (cut short, or a pickle with code, which is not run): "
+            "save a state_dict and nothing else"
         ) from None
     state = state.get("state_dict", state) if isinstance(state, dict) else state
     if not (isinstance(state, dict) and state and all(isinstance(value, Tensor) for value in state.values())):

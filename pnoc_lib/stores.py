@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,7 +83,7 @@ class CAMStore:
             raise FileNotFoundError(
                 f"no CAM of image {image_id!r} in {self.folder}: run notebooks/02_infer_priors.ipynb first"
             ) from None
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise ValueError(f"{path} is damaged ({error}): delete it and run 02_infer_priors again") from None
         return StoredCAM(cam.astype(np.float32) / LEVELS, classes.astype(np.int64), (int(size[0]), int(size[1])))
 

@@ -1,4 +1,4 @@
-"""The graph of notebook runs, on presets as they are (dry) and on four toy notebooks (for real)."""
+"""The graph of notebook runs, on presets as they are (dry) and on toy notebooks (for real)."""
 
 import json
 import os
@@ -28,6 +28,8 @@ STAGES = {  # own parameters, and where the manifest goes
         "'02_infer_priors', f'{strategy}-s{seed}', eval_split",
     ),
     "03_analyse_priors": (["strategies: list[str] = []", "seeds: list[int] = []"], "'03_analyse_priors'"),
+    "07_paper_beside_ours": (["seed: int = 0"], "'07_paper_beside_ours'"),
+    "08_audit": (["seed: int = 0"], "'08_audit'"),
 }
 SETUP = "from pnoc_lib import parameters\nsettings = parameters.check(globals())"
 BODY = """
@@ -81,7 +83,7 @@ def manifest(path):
 def test_the_graph_runs_once_and_again_only_what_changed(root, project):
     first = run(root)
     assert first.returncode == 0, first.stderr
-    assert first.stdout.count(" -> ") == 4
+    assert first.stdout.count(" -> ") == 6
     assert manifest(project / "runs/tiny/00_data")["data_root"] == "runs/tiny/toyvoc"
     assert manifest(project / "runs/tiny/01_train_priors/cam-s0")["strategy"] == "cam"
     assert (project / "runs/tiny/02_infer_priors/cam-s0/val/manifest.json").is_file()
@@ -92,6 +94,8 @@ def test_the_graph_runs_once_and_again_only_what_changed(root, project):
         "01_train_priors-cam-s0.ipynb",
         "02_infer_priors-cam-s0.ipynb",
         "03_analyse_priors.ipynb",
+        "07_paper_beside_ours.ipynb",
+        "08_audit.ipynb",
     ]
     text = (project / "reports/tiny/00_data.ipynb").read_text()
     assert str(project) not in text and "start_time" not in text and "./runs/tiny/00_data" in text
@@ -105,6 +109,7 @@ def test_the_graph_runs_once_and_again_only_what_changed(root, project):
         "01_train_priors-cam-s1.ipynb",
         "02_infer_priors-cam-s1.ipynb",
         "03_analyse_priors.ipynb",
+        "07_paper_beside_ours.ipynb",
     ]
 
 
@@ -150,11 +155,11 @@ def test_a_notebook_that_outlived_its_pipeline_is_not_run_twice(root, project):
 
 
 @pytest.mark.parametrize("preset", ["smoke", "demo", "voc12-animals", "voc12", "coco14"])
-def test_every_preset_asks_for_the_same_four_notebooks(root, project, preset):
+def test_every_preset_asks_for_the_same_notebooks(root, project, preset):
     done = run(root, preset, "--dry-run", "--data", ".")
     assert done.returncode == 0, done.stderr
     asked = done.stdout + done.stderr
-    for name in ("00_data", "01_train_priors-cam-s0", "02_infer_priors-cam-s0", "03_analyse_priors"):
+    for name in ("00_data", "01_train_priors-cam-s0", "02_infer_priors-cam-s0", "03_analyse_priors", "08_audit"):
         assert f"reports/{preset}/{name}.ipynb" in asked
 
 

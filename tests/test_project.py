@@ -33,11 +33,11 @@ COCO14 = PAPER | {"lr": 0.05, "crop_size": 640, "resize_min": 400, "resize_max":
 
 
 def requirements(root):
-    """Requirements of pyproject.toml by name, for the newest Python (no TOML reader in Python 3.10)."""
+    """Requirements of pyproject.toml by name, for Python 3.12 (and without a TOML reader, which 3.10 has not)."""
     text = (root / "pyproject.toml").read_text()
     lists = re.findall(r"^(?:dependencies|dev) = \[\n(.*?)^\]", text, flags=re.DOTALL | re.MULTILINE)
     found = [Requirement(line) for line in re.findall(r'^ +"(.*?)",', "".join(lists), flags=re.MULTILINE)]
-    return {each.name: each for each in found if not each.marker or each.marker.evaluate({"python_version": "3.13"})}
+    return {each.name: each for each in found if not each.marker or each.marker.evaluate({"python_version": "3.12"})}
 
 
 def preset(root, name):
@@ -155,7 +155,12 @@ def only(folder, *commands):
     [
         ("/no/python", "", "Missing: Python 3.10 or newer (PYTHON=/no/python is none)."),
         ("", "", "Missing: Python 3.10 or newer (found none)."),
-        (sys.executable, "no-such-compiler", "Missing: a C++ compiler (c++, g++ or clang++)"),
+        pytest.param(
+            sys.executable,
+            "no-such-compiler",
+            "Missing: a C++ compiler (c++, g++ or clang++)",
+            marks=pytest.mark.skipif(sys.version_info >= (3, 13), reason="nothing is compiled from Python 3.13 on"),
+        ),
     ],
 )
 def test_what_is_missing_is_told_first(root, tmp_path, python, compiler, first):

@@ -1,10 +1,11 @@
 """The paper as data: Tables 1 to 10, class groups, hyper-parameters and claims of the text, as printed.
 
 `reader` gives the numbers, `audit.run` recomputes what follows from others, `compare.beside` puts runs beside them,
-`show` renders and exports. What was mended in the text the tables were read from stands in MENDED.md of this folder.
+`collect` finds what was run, `show`, `grids` and `plots` render and export.
+What was mended in the text the tables were read from stands in MENDED.md of this folder.
 """
 
-from pnoc_lib.paper.compare import beside, grid, settings, title
+from pnoc_lib.paper.compare import beside, grid, settings, standing, title
 from pnoc_lib.paper.reader import (
     cells,
     claims,
@@ -30,6 +31,7 @@ __all__ = [
     "printed",
     "same_cells",
     "settings",
+    "standing",
     "table",
     "table_info",
     "table_names",

@@ -76,6 +76,27 @@ def summary(lines: pd.DataFrame) -> pd.DataFrame:
     return counts.assign(checked=counts.sum(axis=1)).rename_axis(columns=None)
 
 
+def by_rule(lines: pd.DataFrame) -> pd.DataFrame:
+    """How many lines each rule decided which way, what it means, and its first finding; most contradictions first."""
+    counts = pd.crosstab(lines["rule"], lines["verdict"]).reindex(columns=list(VERDICTS), fill_value=0)
+    counts = counts.sort_values([VERDICTS[2], VERDICTS[1], VERDICTS[0]], ascending=False)
+    first = {}
+    for verdict in VERDICTS[1:3]:  # a contradiction replaces what is only explained
+        of = lines[lines["verdict"] == verdict].drop_duplicates("rule")
+        found = zip(place(of), of["printed"], of["explanation"], strict=True)
+        first |= dict(zip(of["rule"], (f"{where}: {text}; {why}" for where, text, why in found), strict=True))
+    words = counts.index.map(RULES)
+    return counts.assign(means=words, example=[first.get(rule, "") for rule in counts.index]).rename_axis(
+        index=None, columns=None
+    )
+
+
+def place(lines: pd.DataFrame) -> pd.Series:
+    """Where each line is about, in words: "Table 3, tv, O", or the section and the sentence quoted."""
+    cells = "Table " + lines["table"] + ", " + lines["row"] + ", " + lines["column"]
+    return cells.where(lines["table"] != "text", lines["row"] + ": “" + lines["column"] + "”")
+
+
 def findings(lines: pd.DataFrame, *, verdicts: tuple[str, ...] = VERDICTS[1:3]) -> pd.DataFrame:
     """The lines worth reading: those with one of `verdicts`, by default what is explained and what contradicts."""
     unknown = set(verdicts) - set(VERDICTS)
@@ -87,11 +108,7 @@ def findings(lines: pd.DataFrame, *, verdicts: tuple[str, ...] = VERDICTS[1:3]) 
 def recipes(lines: pd.DataFrame) -> pd.DataFrame:
     """What explains the explained lines, most frequent first: rule, explanation, number of cells, the cells."""
     explained = lines[lines["verdict"] == VERDICTS[1]]
-    cells = "Table " + explained["table"] + ", " + explained["row"] + ", " + explained["column"]
-    quotes = explained["row"] + ": “" + explained["column"] + "”"
-    grouped = explained.assign(cells=cells.where(explained["table"] != "text", quotes)).groupby(
-        ["rule", "explanation"], sort=False
-    )["cells"]
+    grouped = explained.assign(cells=place(explained)).groupby(["rule", "explanation"], sort=False)["cells"]
     found = pd.DataFrame({"times": grouped.size(), "cells": grouped.agg("; ".join)}).reset_index()
     return found.sort_values("times", ascending=False, kind="stable", ignore_index=True)
 

@@ -71,17 +71,31 @@ def finished(runs_root: Path | str, experiments: Sequence[str] = ()) -> list[Fin
 
 
 def overview(found: Sequence[Finished]) -> pd.DataFrame:
-    """One line a finished run: experiment, stage, run, dataset, split, backbone, minutes, device."""
+    """One line an experiment and stage: its runs, data and scored split, backbone, minutes in all, device."""
     lines = []
     for one in found:
-        parts = one.folder.parts[one.folder.parts.index(one.stage) + 1 :] if one.stage in one.folder.parts else ()
+        parts = one.folder.parts
         given = one.parameters
-        line = {"experiment": one.experiment, "stage": one.stage, "run": "/".join(parts)}
-        line |= {"data": given.get("dataset", ""), "scored split": given.get("eval_split", "")}
-        line |= {"backbone": given.get("backbone", ""), "minutes": one.manifest.get("duration_s", float("nan")) / 60}
-        lines.append({**line, "device": one.manifest.get("device", "")})
-    columns = ["experiment", "stage", "run", "data", "scored split", "backbone", "minutes", "device"]
-    return pd.DataFrame(lines, columns=columns)
+        lines.append(
+            {
+                "experiment": one.experiment,
+                "stage": one.stage,
+                "runs": "/".join(parts[parts.index(one.stage) + 1 :]) if one.stage in parts else "",
+                "data": f"{given.get('dataset', '')} {given.get('eval_split', '')}".strip(),
+                "backbone": given.get("backbone", ""),
+                "minutes": one.manifest.get("duration_s", 0.0) / 60,
+                "device": one.manifest.get("device", ""),
+            }
+        )
+    columns = ["experiment", "stage", "runs", "data", "backbone", "minutes", "device"]
+    each = pd.DataFrame(lines, columns=columns)
+    together = {name: _listed for name in columns[2:] if name != "minutes"} | {"minutes": "sum"}
+    return each.groupby(columns[:2], as_index=False, sort=False).agg(together)[columns]
+
+
+def _listed(texts: pd.Series) -> str:
+    """The different ones of some texts, in a list."""
+    return ", ".join(dict.fromkeys(text for text in texts if text))
 
 
 def measured(found: Sequence[Finished]) -> dict[int, pd.DataFrame]:

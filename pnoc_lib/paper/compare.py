@@ -75,6 +75,30 @@ def settings(compared: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def standing(methods: pd.DataFrame, own: str = "P-NOC") -> pd.DataFrame:
+    """Where a method stands, one row a score: its place in its year and now, and the best today with the lead.
+
+    methods: as from `reader.newer_methods`. "no extra" counts those that use image-level labels and ImageNet-1k alone.
+    Places are from 1; equals share the better one. Raises ValueError when `own` is not among the methods.
+    """
+    if own not in set(methods["method"]):
+        raise ValueError(f"no such method: got {own!r}, use one of {', '.join(methods['method'])}")
+    mine = methods.set_index("method").loc[own]
+    rows = {}
+    for score in ("voc12_val", "voc12_test", "coco14_val"):
+        known = methods[methods[score].notna()]
+        alike = known[known["extra"] == ""]
+        then = alike[alike["year"] <= mine["year"]]
+        row = {"score": mine[score]}
+        for name, rivals in (("in its year, no extra", then), ("now, no extra", alike), ("now, all", known)):
+            row[name] = f"{int((rivals[score] > mine[score]).sum()) + 1} of {len(rivals)}"
+        for name, rivals in (("best, no extra", alike), ("best, all", known)):
+            best = rivals.loc[rivals[score].idxmax()]
+            row[name] = f"{best['method']} ({best['year']}), {best[score] - mine[score]:+.1f}"
+        rows[score] = row
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
 def _labels(number: int) -> tuple[dict[str, str], dict[str, str]]:
     """VOC's class names to the labels of the table, for its rows and for its columns."""
     groups = class_groups()

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
+from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MultipleLocator
 
 from pnoc_lib.figures import CYCLE, GROUP_COLOURS, plain, plt
 from pnoc_lib.paper import reader
@@ -26,7 +28,8 @@ MARKS = {  # what goes beyond image-level labels and ImageNet-1k: marker, colour
     "CLIP": ("D", CYCLE[1], "+ CLIP"),
     "CLIP+SAM": ("P", CYCLE[3], "+ CLIP + SAM"),
 }
-LANE, LABEL = 0.12, 7.0  # years between points side by side; font size of labels in points
+LANE, LABEL = 0.095, 7.2  # years between points side by side; font size of labels in points
+EQUALITIES = ("print rounding", "recipe", "no recipe fits", "improbable rounding", "whole images")  # rules of the audit
 VERDICT_MARKS = {AGREES: ("o", CYCLE[2], 12), EXPLAINED: ("D", CYCLE[4], 24), CONTRADICTS: ("X", CYCLE[1], 42)}
 
 
@@ -43,8 +46,8 @@ def by_year(methods: pd.DataFrame, *, own: str = OWN) -> Figure:
         )
     first, last = methods["year"].min(), methods["year"].max()
     with plt.rc_context({**plain, "axes.grid.axis": "y", "axes.titlelocation": "left"}):
-        heights = [0.9 + 0.085 * methods[score].notna().sum() for score in SCORES]
-        fig, axes = plt.subplots(3, 1, figsize=(9.2, sum(heights) + 1.7), height_ratios=heights, sharex=True)
+        heights = [0.9 + 0.095 * methods[score].notna().sum() for score in SCORES]
+        fig, axes = plt.subplots(3, 1, figsize=(8.7, sum(heights) + 1.4), height_ratios=heights, sharex=True)
         for axis, (score, name) in zip(axes, SCORES.items(), strict=True):
             shown = methods[methods[score].notna()]
             low, high = shown[score].min(), shown[score].max()
@@ -52,9 +55,10 @@ def by_year(methods: pd.DataFrame, *, own: str = OWN) -> Figure:
                 ylim=(np.floor(low - 1.5), np.ceil(high + 1.5)), xlim=(first - 0.25, last + 0.95), ylabel="mIoU (%)"
             )
             axis.set_title(name)
+            axis.yaxis.set_major_locator(MultipleLocator(5))
         axes[-1].set_xticks(range(first, last + 1))
         axes[-1].tick_params(axis="x", length=0)
-        fig.tight_layout(rect=(0, 0.07, 1, 1))
+        fig.tight_layout(rect=(0, 0.5 / fig.get_figheight(), 1, 1))
         for axis, score in zip(axes, SCORES, strict=True):
             _panel(axis, methods[methods[score].notna()], score, own)
         used = [mark for extra, mark in MARKS.items() if extra in set(methods["extra"])]
@@ -116,9 +120,9 @@ def classes(compared: Mapping[str, pd.DataFrame]) -> Figure | None:
 def audit_differences(lines: pd.DataFrame) -> Figure:
     """Every audited number: printed minus recomputed, in units of what rounding allows; one row a table.
 
-    lines: from `audit.run`; those without a tolerance (prints compared exactly, sentences, unknown) are left out.
+    lines: from `audit.run`; what is compared exactly (repeated prints, ranks, members) or only bounded is left out.
     """
-    shown = lines[(lines["tolerance"] > 0) & lines["difference"].notna() & lines["verdict"].isin(list(VERDICT_MARKS))]
+    shown = lines[lines["rule"].isin(EQUALITIES) & (lines["tolerance"] > 0) & lines["difference"].notna()]
     names = list(dict.fromkeys(lines["table"]))
     names.sort(key=lambda name: int(name) if name.isdigit() else 99)
     names = [name for name in names if name in set(shown["table"])]
@@ -134,10 +138,11 @@ def audit_differences(lines: pd.DataFrame) -> Figure:
                 style = {"marker": mark, "color": colour, "s": size, "edgecolors": "w", "linewidths": 0.4, "zorder": 3}
                 axis.scatter(of["ratio"], of["height"], **style)
         axis.set_xscale("symlog", linthresh=1.0, linscale=1.6)
-        ends = [-10, -3, -1, -0.5, 0, 0.5, 1, 3, 10, 30]
-        axis.set_xticks(ends, [f"{end:g}" for end in ends])
-        reach = max(3.0, float((shown["difference"] / shown["tolerance"]).abs().max()) * 1.4)
-        axis.set(ylim=(len(names) - 0.5, -0.5), xlim=(-min(reach, 14), reach))
+        ticks = [-10, -3, -1, -0.5, 0, 0.5, 1, 3, 10, 30]
+        axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        ratios = shown["difference"] / shown["tolerance"]
+        ends = min(-1.5, 1.4 * float(ratios.min())), max(1.5, 1.4 * float(ratios.max()))
+        axis.set(ylim=(len(names) - 0.5, -0.5), xlim=ends)
         axis.set_xlabel("printed minus recomputed, in units of what rounding allows")
         axis.set_yticks(range(len(names)), [f"Table {name}" if name.isdigit() else "in the text" for name in names])
         handles = [
@@ -162,21 +167,25 @@ def _panel(axis: Axes, shown: pd.DataFrame, score: str, own: str) -> None:
         axis.hlines(line[score], line["year"], axis.get_xlim()[1], color="k", lw=0.8, ls=":", zorder=1)
     for year, group in shown.groupby("year"):
         group = group.sort_values(score)
-        lanes = _lanes(group[score].to_numpy(), 8.5 * unit)
-        heights = _apart(group[score].to_numpy(), 1.13 * LABEL * unit)
+        largest = LABEL + 1.5 if own in set(group["method"]) else LABEL
+        lanes = _lanes(group[score].to_numpy(), 6.6 * unit)
+        heights = _apart(group[score].to_numpy(), 1.13 * largest * unit)
         heights += max(0.0, bottom + 0.6 * LABEL * unit - heights[0])
-        text_at = year + LANE * max(lanes) + 0.15
+        step = LANE * 1.7 if largest > LABEL else LANE
+        text_at = year + step * max(lanes) + 0.12
         for row, lane, height in zip(group.itertuples(), lanes, heights, strict=True):
-            value, x = getattr(row, score), year + LANE * lane
+            value, x = getattr(row, score), year + step * lane
             marker, colour, _ = MARKS[row.extra]
-            look = {"marker": marker, "ms": 6.5, "mfc": colour, "mec": "w", "mew": 0.5, "zorder": 4}
+            look = {"marker": marker, "ms": 6, "mfc": colour, "mec": "w", "mew": 0.5, "zorder": 4}
             if row.method in OURS:
-                look |= {"marker": "*", "ms": 15 if row.method == own else 10, "mec": "k", "mew": 0.8, "zorder": 5}
+                look |= {"marker": "*", "ms": 14 if row.method == own else 10, "mec": "k", "mew": 0.8, "zorder": 5}
                 look["mfc"] = "k" if row.method == own else "w"
             axis.plot(x, value, ls="", **look)
             axis.plot([x, text_at - 0.02], [value, height], color="0.75", lw=0.6, zorder=2)
             strong = {"fontsize": LABEL + 1.5, "fontweight": "bold"} if row.method == own else {"fontsize": LABEL}
-            axis.text(text_at, height, _label(row.method, row.extra), va="center", zorder=6, **strong)
+            halo = [patheffects.withStroke(linewidth=2.5, foreground="w")]
+            name = _label(row.method, row.extra)
+            axis.text(text_at, height, name, va="center", zorder=6, path_effects=halo, **strong)
 
 
 def _label(method: str, extra: str) -> str:

@@ -94,6 +94,7 @@ def shade(gap: float, limit: float) -> str:
 
 
 def arrow(gap: float) -> str:
-    """A difference with its sign and an arrow: "▼ -5.9"."""
-    arrow = "▲" if gap > 0.05 else "▼" if gap < -0.05 else "＝"
-    return f"{arrow} {gap:+.1f}"
+    """A difference with its sign and an arrow: "▼ -5.9"; "=" for what rounds to nothing."""
+    if abs(gap) < 0.05:
+        return "="
+    return f"{'▲' if gap > 0 else '▼'} {gap:+.1f}"
