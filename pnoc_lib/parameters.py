@@ -84,9 +84,12 @@ def check(namespace: MutableMapping[str, Any], /, **rules: Rule | Iterable[Rule]
     return values
 
 
-def show(settings: Mapping[str, Any]) -> pd.DataFrame:
-    """The checked parameters as a table to echo: parameter, value, as Python writes it."""
-    return pd.DataFrame({"value": [repr(value) for value in settings.values()]}, index=list(settings))
+def show(settings: Mapping[str, Any], *, across: int = 3) -> pd.DataFrame:
+    """The checked parameters as a small table to echo: `name = value` as Python writes it, down `across` columns."""
+    cells = [f"{name} = {value!r}" for name, value in settings.items()]
+    rows = -(-len(cells) // across)
+    columns = {" " * k: pd.Series(cells[k * rows : (k + 1) * rows]) for k in range(across)}
+    return pd.DataFrame(columns).fillna("").set_axis([""] * rows, axis=0)
 
 
 def at_least(low: float | str) -> Rule:

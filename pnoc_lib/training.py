@@ -90,6 +90,7 @@ def train(
         network.eval()
         return run.read_history()
     run.resume()
+    run.end_epoch(after_epoch)  # where the kill came between the checkpoint of an epoch and its evaluation
     loader = run.loader(num_workers)
     bar = tqdm(
         total=run.total,
@@ -112,7 +113,6 @@ def train(
             run.save()
         if ended:
             run.end_epoch(after_epoch)
-    run.end_epoch(after_epoch)  # where the kill came between the last checkpoint and its evaluation
     bar.close()
     return run.finish()
 

@@ -43,7 +43,15 @@ def test_good_parameters_come_back_in_the_order_of_the_cell():
     assert list(settings) == ["epochs", "lr", "strategy", "download", "scales", "low", "high", "limit"]
     assert settings["lr"] == 1.0 and isinstance(settings["lr"], float)
     assert settings["scales"] == [0.5, 1.0] and settings["limit"] is None
-    assert parameters.show(settings).loc["strategy", "value"] == "'cam'"
+
+
+def test_show_puts_every_parameter_in_a_small_table():
+    settings = parameters.check(namespace())
+    table = parameters.show(settings, across=3)
+    assert table.shape == (3, 3)  # eight parameters
+    told = table.to_numpy().T.ravel()
+    assert told[2] == "strategy = 'cam'" and told[-2] == "limit = None" and told[-1] == ""
+    assert parameters.show({}).empty
 
 
 @pytest.mark.parametrize(

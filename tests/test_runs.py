@@ -81,9 +81,12 @@ def test_revision_of_the_code_in_a_repository_and_outside(tmp_path, monkeypatch)
         subprocess.run(["git", "-C", str(tmp_path), *identity, *command], check=True, capture_output=True)
 
     git("init")
+    (tmp_path / "other.txt").touch()
+    git("add", "other.txt")
+    git("commit", "-m", "somebody else's")
     assert runs._revision()["revision"] is None  # a copy that is not that repository's own
     git("add", ".")
-    git("commit", "-m", "first")
+    git("commit", "-m", "ours")
     assert len(runs._revision()["revision"]) == 40 and runs._revision()["changed"] is False
     source.write_text("# changed")
     assert runs._revision()["changed"] is True

@@ -84,7 +84,7 @@ def by_hand(images, s):
         done, total = number // s.accumulation, len(batches) // s.accumulation
         for name, parameter in parameters.items():
             bias = name.endswith("bias")
-            rate = s.lr * (1 - done / total) ** s.power * (s.new_factor if "head" in name else 1) * (2 if bias else 1)
+            rate = s.lr * (1 - done / total) ** s.power * (s.new_factor if name.startswith("head.") else 1) * (2 if bias else 1)
             decayed = sums[name] + (0 if bias else s.weight_decay) * parameter.data
             momentum[name] = s.momentum * momentum[name] + decayed
             parameter.data -= rate * momentum[name]

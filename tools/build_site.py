@@ -91,7 +91,8 @@ def read(path: Path) -> Page:
     html = html.replace("&#182;", "").replace("¶", "")
     text = "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     title = match[1] if (match := re.search(r"(?m)^# (.+)$", text)) else path.stem
-    paragraphs = [part for part in re.split(r"\n\s*\n", text) if not part.startswith("#")]
+    asked = re.search(r"\*\*Question[.:]?\*\*[.:]?\s*(.+?)(?:\n\s*\n|$)", text, flags=re.DOTALL)
+    paragraphs = [asked[1]] if asked else [part for part in re.split(r"\n\s*\n", text) if not part.startswith("#")]
     contents = [
         (anchor, plain(heading)) for anchor, heading in re.findall(r'<h2[^>]*id="([^"]+)"[^>]*>(.*?)</h2>', html, re.S)
     ]
@@ -100,7 +101,7 @@ def read(path: Path) -> Page:
 
 def plain(text: str) -> str:
     """Text without HTML and Markdown signs, on one line."""
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>|[*_`#]+", "", text)).strip()
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>|[*`#]+", "", text)).strip()
 
 
 def relink(html: str, pages: list[Page]) -> str:
@@ -153,7 +154,9 @@ def table(path: Path) -> str:
     except (pd.errors.EmptyDataError, pd.errors.ParserError):
         return ""
     html = rows.to_html(index=False, border=0, na_rep="", float_format=lambda value: f"{value:.4g}")
-    caption = f'{escape(path.stem)} <a href="tables/{path.name}">csv</a>'
+    others = [other for other in (path, path.with_suffix(".tex")) if other.is_file()]
+    links = "".join(f' <a href="tables/{other.name}">{other.suffix[1:]}</a>' for other in others)
+    caption = escape(path.stem) + links
     return f"<details><summary>{caption}</summary><div class='table'>{html}</div></details>"
 
 
@@ -170,7 +173,7 @@ def card(folder: Path, pages: list[Page]) -> str:
     index = f"{folder.name}/index.html"
     thumbnails = "".join(
         f'<a href="{index}"><img loading="lazy" src="{folder.name}/figures/{path.name}" alt="{escape(path.stem)}"></a>'
-        for path in images[:4]
+        for path in sorted(images, key=lambda path: (not path.stem.startswith("fig"), -path.stat().st_size))[:4]
     )
     count = f"figures: {len(images)}, tables: {len(list((folder / 'tables').glob('*.csv')))}"
     head = f'<h2><a href="{index}">{escape(folder.name)}</a> <small>{count}</small></h2>'

@@ -54,14 +54,14 @@ def main(source: str, target: str, parameters: str) -> None:
 
 
 class Progress(logging.Handler):
-    """Show, every so many seconds, the last line that the notebook printed, a progress bar for instance."""
+    """Show, every so many seconds, where the progress bar of the notebook stands."""
 
     def __init__(self, seconds: float = 15):
         super().__init__()
         self.seconds, self.shown = seconds, time.monotonic()
 
     def emit(self, record: logging.LogRecord) -> None:
-        lines = [line.strip() for line in re.split(r"[\r\n]", record.getMessage()) if line.strip()]
+        lines = [line.strip() for line in re.split(r"[\r\n]", record.getMessage()) if "%|" in line]
         if lines and time.monotonic() - self.shown > self.seconds:
             self.shown = time.monotonic()
             print(f"    {lines[-1][:110]}", flush=True)

@@ -70,9 +70,8 @@ def grid(compared: pd.DataFrame, *, fields: tuple[str, ...] = ("published", "mea
 def settings(compared: pd.DataFrame) -> pd.DataFrame:
     """The settings of the measured lines of `beside`: each combination once, with its number of cells."""
     run = compared[compared["measured"] != NOT_RUN]
-    return (
-        run.fillna({name: "" for name in SETTINGS}).groupby(SETTINGS, sort=False).size().rename("cells").reset_index()
-    )
+    known = run[SETTINGS].astype(object).where(run[SETTINGS].notna(), "")
+    return known.groupby(SETTINGS, sort=False).size().rename("cells").reset_index()
 
 
 def standing(methods: pd.DataFrame, own: str = "P-NOC") -> pd.DataFrame:

@@ -145,8 +145,8 @@ def rules(counts: pd.DataFrame) -> Styler:
     styles = [
         {"selector": "td, th.col_heading", "props": "padding: 3px 6px; vertical-align: top"},
         {"selector": "td.col4, td.col5, th.col4, th.col5", "props": "text-align: left"},
-        {"selector": "td.col4", "props": "min-width: 11em"},
-        {"selector": "td.col5", "props": "min-width: 18em"},
+        {"selector": "td.col4", "props": "min-width: 9em"},
+        {"selector": "td.col5", "props": "min-width: 13em"},
     ]
     return show.style_summary(counts).format(escape="html").set_table_styles(styles)
 

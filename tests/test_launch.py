@@ -1,0 +1,72 @@
+"""Several processes: both take part, and what they leave is read back by a single one."""
+
+import pandas as pd
+import pytest
+import torch
+from trees import voc_tree, write_image
+
+from pnoc_lib import data, files, launch, models, training
+
+NETWORK = {"backbone": "test_vit", "weights": "none", "seed": 0}  # no BatchNorm: two halves of a batch are the whole
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    root = voc_tree(tmp_path_factory.mktemp("voc"))
+    for image_id in ("a1", "a2", "a3"):
+        write_image(root / "JPEGImages" / f"{image_id}.jpg", size=(40, 32))
+    return root
+
+
+def settings(**changes):
+    return training.TrainingSettings(
+        **{"epochs": 2, "batch_size": 2, "crop_size": 32, "resize_min": 32, "resize_max": 40, "precision": "no"}
+        | {"lr": 0.01, "momentum": 0.9}
+        | changes
+    )
+
+
+@pytest.fixture
+def described(tree):
+    return {"kind": "voc", "root": str(tree), "split": "train", "classes": ["cat", "dog", "cow"]}
+
+
+def test_two_processes_on_a_cpu(described, tmp_path, monkeypatch):
+    folder = tmp_path / "two"
+    launch.train(2, data=described, network=NETWORK, folder=folder, settings=settings(), cpu=True)
+    assert files.read_json(folder / "training.json")["processes"] == 2
+    images, _ = data.read(**described)
+    one = models.CAMNetwork(num_classes=3, **NETWORK)
+    alone, _ = training.train(one, images, tmp_path / "one", settings(), cpu=True, progress=False)
+    # the mean of the two gradients is the gradient of the whole batch: each process has seen its half
+    assert pd.read_csv(folder / "steps.csv")["loss"].tolist() == pytest.approx(alone["loss"].tolist(), rel=1e-3)
+    written, _ = files.read_tensors(folder / "weights.safetensors")
+    for name, tensor in one.state_dict().items():
+        torch.testing.assert_close(written[name], tensor, rtol=1e-3, atol=1e-4)
+    again = models.CAMNetwork(num_classes=3, **NETWORK)
+    monkeypatch.setattr(training._Run, "iterate", None)  # read back, not trained again
+    steps, epochs = training.train(again, images, folder, settings(), cpu=True, progress=False)
+    assert steps["step"].tolist() == [0, 1]
+    assert epochs["epoch"].tolist() == [1, 2]
+    for name, tensor in again.state_dict().items():
+        assert torch.equal(written[name], tensor), name
+
+
+def test_the_job_of_a_process(tree, described, tmp_path):
+    """What each process runs, with the estimate after every epoch, in this process."""
+    told = {**described, "classes": ["cat", "dog", "cow"]}
+    job = {"data": told, "network": NETWORK, "folder": str(tmp_path), "settings": {**vars(settings())}}
+    for image_id in ("a1", "a2", "a3"):
+        write_image(tree / "JPEGImages" / f"{image_id}.jpg", size=(6, 4))  # the size of the masks
+    launch.run(job | {"estimate": told, "estimate_size": 32, "num_workers": 0, "cpu": True})
+    epochs = pd.read_csv(tmp_path / "epochs.csv")
+    assert list(epochs.columns) == ["epoch", "loss", "miou", "threshold"]
+    assert epochs["miou"].between(0, 1).all()
+
+
+def test_a_job_that_fails_is_noticed(described, tmp_path, capfd):
+    missing = {**described, "split": "nowhere"}
+    with pytest.raises(RuntimeError, match="training in 1 processes failed with code 1: see the lines above"):
+        launch.train(1, data=missing, network=NETWORK, folder=tmp_path / "out", settings=settings(), cpu=True)
+    assert "nowhere" in capfd.readouterr().err
+    assert not (tmp_path / "out").exists()
