@@ -60,6 +60,8 @@ class Encoder(nn.Module):
     def __init__(self, model: nn.Module):
         super().__init__()
         self.model = model
+        if isinstance(getattr(model, "head", None), nn.Module):
+            model.head = nn.Identity()  # comes after the map: no parameter may stay without a gradient (processes)
         if hasattr(model, "num_features"):
             self.channels, self.stride = model.num_features, model.feature_info[-1]["reduction"]
         else:  # made with features_only

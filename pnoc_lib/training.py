@@ -223,7 +223,7 @@ class _Run:
             self.save()
 
     def due(self, seconds: float) -> bool:
-        """True when the last checkpoint is older than `seconds`; where processes must agree, only between their sums."""
+        """True when the last checkpoint is older than `seconds`; with several processes, where they meet."""
         together = self.accelerator.num_processes == 1 or not self.pending
         return together and time.monotonic() - self.saved > seconds
 

@@ -1,5 +1,7 @@
 """Resize, flip, colour, crop: sizes, ranges, and every draw from the generator that was given."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -62,7 +64,7 @@ def test_factors_of_enhancements(name):
     """0.09 v + 0.05: from 0.14, almost black, grey, flat or blurred, to 0.86, almost the picture."""
     image = picture()
     change = [np.abs(values(augment.apply_operation(image, name, v)) - values(image)).mean() for v in range(1, 10)]
-    assert all(a > b for a, b in zip(change, change[1:], strict=False))
+    assert all(a > b for a, b in pairwise(change))
     if name == "brightness":
         grey = Image.new("RGB", (2, 2), (100, 100, 100))
         assert [values(augment.apply_operation(grey, name, v))[0, 0, 0] for v in (1, 5, 9)] == [14, 50, 86]

@@ -18,14 +18,18 @@ SCALES = (0.5, 1.0, 1.5, 2.0)
 
 
 @pytest.fixture(scope="module")
+@torch.no_grad()
 def network():
-    """Random weights, running statistics as after training."""
+    """Random weights, running statistics as after training, maps that are positive in about half of their pixels."""
     ours = models.CAMNetwork("test_efficientnet", 2).eval()
     generator = torch.Generator().manual_seed(0)
     for module in ours.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.running_var.copy_(0.5 + torch.rand(module.running_var.shape, generator=generator))
-            module.bias.data.copy_(0.3 * torch.randn(module.bias.shape, generator=generator))
+            module.bias.copy_(0.3 * torch.randn(module.bias.shape, generator=generator))
+    usual = ours.features(torch.randn(4, 3, 64, 64, generator=generator)).mean((0, 2, 3))
+    weight = ours.head.weight[:, :, 0, 0]
+    weight -= (weight @ usual)[:, None] * usual / usual.square().sum()
     return ours
 
 
@@ -171,6 +175,7 @@ def test_the_cams_of_a_mirrored_image_are_mirrored(predictor, size):
 
 def test_batching_changes_nothing(predictor):
     images = noise(4, 3, 40, 56)
+    assert (predictor(images) > 0).any()
     together = inference.augmented_cams(predictor, images, SCALES)
     alone = torch.cat([inference.augmented_cams(predictor, image[None], SCALES) for image in images])
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-4 * alone.max().item())
@@ -200,6 +205,7 @@ def test_batch_size_and_order_change_nothing_in_a_store(predictor, squares, tmp_
     one, four = CAMStore(tmp_path / "one"), CAMStore(tmp_path / "four")
     inference.fill_store(predictor, images, one, scales=SCALES, batch_size=1, progress=False)
     inference.fill_store(predictor, images.subset(images.ids[::-1]), four, scales=SCALES, batch_size=4, progress=False)
+    assert all(one.read(image_id).cam.max() > 0.9 for image_id in images.ids)
     for image_id in images.ids:
         assert np.abs(one.read(image_id).cam - four.read(image_id).cam).max() <= 1.01 / 255
 
@@ -287,6 +293,18 @@ def test_the_estimate_sees_the_top_left_square_at_the_given_size(squares):
 
     inference.estimate_miou(network, images, masks, size=64, batch_size=4)
     assert shapes == [((4, 3, 64, 64), torch.uint8), ((4, 3, 64, 64), torch.uint8), ((1, 3, 64, 64), torch.uint8)]
+
+
+def test_the_estimate_keeps_the_aspect_ratio(tmp_path):
+    """Of 40 x 20 pixels, red on the left half, the network sees the left square: nothing but red."""
+    images, masks = tiny.squares(tmp_path, 1)
+    wide = np.full((20, 40, 3), 128, np.uint8)
+    wide[:, :20] = tiny.COLOURS[0]
+    Image.fromarray(wide).save(images.paths[0])
+    Image.new("L", (40, 20)).save(masks.source("i000"))
+    seen = []
+    inference.estimate_miou(lambda pixels: seen.append(pixels) or Pointwise()(pixels), images, masks, size=20)
+    assert (seen[0][0, :, :, :18].flatten(1) == torch.tensor(tiny.COLOURS[0])[:, None]).all()
 
 
 def test_images_without_a_class_count_in_the_estimate(squares):

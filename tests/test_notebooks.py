@@ -61,8 +61,9 @@ def test_notebook_runs_and_leaves_what_it_says(path, folder):
     assert str(folder) not in manifests[0].read_text()
 
 
-@each_notebook
-def test_notebook_stops_at_an_unknown_parameter(path, tmp_path, monkeypatch):
+def test_notebook_stops_at_an_unknown_parameter(tmp_path, monkeypatch):
+    """The first stands for all: test_notebooks_text makes sure that each checks its parameters in the same way."""
+    path = NOTEBOOKS[0]
     monkeypatch.chdir(tmp_path)
     with pytest.raises(PapermillExecutionError) as error:
         papermill.execute_notebook(str(path), "out.ipynb", {"experimnt": "x"}, progress_bar=False)

@@ -16,6 +16,7 @@ from torch import nn
 
 from pnoc_lib import files, models, training
 
+pytestmark = pytest.mark.slow
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(["pnoc_lib.training", "pytest"])
 SHORT = {"epochs": 2, "batch_size": 6, "crop_size": 32, "resize_min": 30, "resize_max": 40, "momentum": 0.9, "lr": 0.02}

@@ -1,5 +1,7 @@
 """Ramps of the loss terms and the decay of the learning rate."""
 
+from itertools import pairwise
+
 import pytest
 
 from pnoc_lib import schedules
@@ -30,7 +32,7 @@ def test_rate_factor_of_the_paper():
 
 def test_rate_factor_falls_and_never_below_zero():
     factors = [schedules.poly(step, 7) for step in range(10)]
-    assert all(a > b for a, b in zip(factors[:7], factors[1:8], strict=True))
+    assert all(a > b for a, b in pairwise(factors[:8]))
     assert factors[7:] == [0, 0, 0]
 
 

@@ -84,7 +84,12 @@ def by_hand(images, s):
         done, total = number // s.accumulation, len(batches) // s.accumulation
         for name, parameter in parameters.items():
             bias = name.endswith("bias")
-            rate = s.lr * (1 - done / total) ** s.power * (s.new_factor if name.startswith("head.") else 1) * (2 if bias else 1)
+            rate = (
+                s.lr
+                * (1 - done / total) ** s.power
+                * (s.new_factor if name.startswith("head.") else 1)
+                * (2 if bias else 1)
+            )
             decayed = sums[name] + (0 if bias else s.weight_decay) * parameter.data
             momentum[name] = s.momentum * momentum[name] + decayed
             parameter.data -= rate * momentum[name]
@@ -119,7 +124,7 @@ def test_the_schedule_counts_optimiser_steps(images, tmp_path):
 
 
 def test_the_loss_goes_down_and_the_classes_are_told_apart(images, tmp_path):
-    ours, steps, epochs = run(images, tmp_path, epochs=10, momentum=0.9)
+    _, steps, epochs = run(images, tmp_path, epochs=10, momentum=0.9)
     assert epochs["loss"].iloc[0] > 0.3
     assert epochs["loss"].iloc[-1] < 0.5 * epochs["loss"].iloc[0]
     assert epochs["loss"].tolist() == pytest.approx(steps.groupby("epoch")["loss"].mean().tolist())
@@ -316,7 +321,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(images, tmp_pa
         return loss(logits, targets) * (math.nan if len(calls) == 5 else 1)
 
     monkeypatch.setattr(cam, "classification_loss", broken)
-    with pytest.raises(FloatingPointError, match=r"no longer finite at iteration 6 \(lr 0.05, precision no\): lower lr"):
+    with pytest.raises(FloatingPointError, match=r"no longer finite at iteration 6 \(lr 0.05, precision no\): lower"):
         run(images, tmp_path / "a")
     monkeypatch.undo()
     metadata = files.read_tensors(tmp_path / "a" / "checkpoint.safetensors")[1]
@@ -380,5 +385,3 @@ def test_progress_is_shown(images, tmp_path, capsys):
     assert "6/6" in shown
     assert "loss=" in shown
     assert "epoch=2/2" in shown
-
-

@@ -11,8 +11,10 @@ CLASSES = ("red", "green")
 COLOURS = ((220, 30, 30), (30, 200, 30))
 
 
-def squares(folder: Path, count: int, *, size: tuple[int, int] = (48, 40), seed: int = 0) -> tuple[LabeledImages, Masks]:
-    """Images and masks written below `folder`; image i shows red, green, both, red, ... in squares with a void border."""
+def squares(
+    folder: Path, count: int, *, size: tuple[int, int] = (48, 40), seed: int = 0
+) -> tuple[LabeledImages, Masks]:
+    """Images and masks written below `folder`: red, green, both, red, ... as squares with a void border."""
     random = np.random.default_rng(seed)
     ids = tuple(f"i{number:03}" for number in range(count))
     labels = np.array([[(1, 0), (0, 1), (1, 1)][number % 3] for number in range(count)], np.uint8).reshape(count, 2)
