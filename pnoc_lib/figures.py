@@ -21,6 +21,7 @@ from pnoc_lib import files
 from pnoc_lib.images import VOID
 
 CAM_COLOURS = "inferno"  # for every CAM and saliency map, over the fixed range [0, 1]
+THUMBNAIL = 180  # pixels of height of a picture in a grid
 VOID_COLOUR = (224, 224, 192)
 CYCLE = (
     "#0072B2",
@@ -130,7 +131,7 @@ def show_grid(
                     spine.set_visible(False)
                 picture = pictures[column] if column < len(pictures) else None
                 if picture is not None:
-                    axis.imshow(np.asarray(picture), cmap=CAM_COLOURS, vmin=0, vmax=1)
+                    axis.imshow(_thumbnail(picture), cmap=CAM_COLOURS, vmin=0, vmax=1)
             line[0].set_ylabel("\n".join(textwrap.wrap(name, 16)), rotation=0, ha="right", va="center")
         for axis, title in zip(axes[0], titles, strict=False):
             axis.set_title("\n".join(textwrap.wrap(str(title), 22)), fontsize=8, fontweight="normal")
@@ -292,6 +293,16 @@ def against_properties(
         axes[0, 0].set(ylabel="IoU (%)")
         fig.tight_layout()
     return _closed(fig)
+
+
+def _thumbnail(picture: Image.Image | np.ndarray) -> np.ndarray:
+    """The picture at no more than `THUMBNAIL` pixels of height: what a grid shows of it anyway."""
+    array = np.asarray(picture)
+    height, width = array.shape[:2]
+    if height <= THUMBNAIL:
+        return array
+    size = (max(1, round(width * THUMBNAIL / height)), THUMBNAIL)
+    return np.asarray(Image.fromarray(array).resize(size, Image.Resampling.BOX))
 
 
 def _curve(axis: Axes, x: pd.Series, ys: Sequence[pd.Series], **style) -> None:
