@@ -95,10 +95,10 @@ def main() -> None:
     print(f"{count} images, {torch.get_num_threads()} threads, {network.backbone}, scales {SCALES}")
     print(f"{'':28}{'literal':>12}{'store':>12}{'ratio':>9}")
     print(f"{'seconds an image':28}{theirs / count:12.3f}{ours / count:12.3f}{theirs / ours:8.1f}x")
-    print(
-        f"{'bytes an image':28}{literal_bytes / count:12.0f}{store_bytes / count:12.0f}{literal_bytes / store_bytes:8.0f}x"
-    )
-    print(f"{'of it full-size float32':28}{full_bytes / count:12.0f}{'':12}{full_bytes / store_bytes:8.0f}x")
+    ratio = f"{literal_bytes / store_bytes:8.0f}x"
+    print(f"{'bytes an image':28}{literal_bytes / count:12.0f}{store_bytes / count:12.0f}{ratio}")
+    ratio = f"{full_bytes / store_bytes:8.0f}x"
+    print(f"{'of it full-size float32':28}{full_bytes / count:12.0f}{'':12}{ratio}")
     print(f"{'best mIoU (%)':28}{before[0]:12.2f}{after[0]:12.2f}{after[0] - before[0]:+9.2f}")
     print(f"{'mIoU at 0.3 (%)':28}{before[1]:12.2f}{after[1]:12.2f}{after[1] - before[1]:+9.2f}")
 

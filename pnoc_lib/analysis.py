@@ -205,7 +205,7 @@ def group_table(
 
 
 def as_printed(properties: pd.DataFrame) -> pd.DataFrame:
-    """Properties under the paper's names and labels: O and L as they are, %S and %C in percent, classes as in Table 3."""
+    """Properties under the paper's names and labels: O and L as they are, %S and %C in percent."""
     columns = {label: properties[name] * (1 if name in COUNTED else 100) for name, label in PROPERTIES.items()}
     return pd.DataFrame(columns).rename(index=SHORT_LABELS)
 
@@ -241,7 +241,4 @@ def _joined(properties: pd.DataFrame, ious: Mapping[str, pd.Series]) -> pd.DataF
 
 def _printed(values: pd.Series) -> dict[str, float]:
     """Print names and units: O and L as they are, everything else in percent."""
-    return {
-        PROPERTIES.get(name, name): value if name in COUNTED else 100 * value
-        for name, value in values.items()
-    }
+    return {PROPERTIES.get(name, name): value if name in COUNTED else 100 * value for name, value in values.items()}

@@ -8,6 +8,7 @@ What comes back is described in `images`; the readers are in `voc`, `coco` and `
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from collections.abc import Callable
 from pathlib import Path
@@ -58,7 +59,8 @@ def read(kind: str, root: Path | str, split: str, **options: Any) -> tuple[Label
     unknown = [name for name in options if name not in known]
     if unknown:
         raise DataError(f'data of kind "{kind}" take no option {", ".join(unknown)}: use {", ".join(known)}')
-    return READERS[kind](root, split, **options)
+    images, masks = READERS[kind](root, split, **options)
+    return dataclasses.replace(images, name=kind) if kind == "toyvoc" else images, masks
 
 
 def check(

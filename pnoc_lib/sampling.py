@@ -59,4 +59,4 @@ class TrainingSamples(Dataset):
 
 def mix(*numbers: int) -> int:
     """One well-mixed 63-bit seed from several whole numbers."""
-    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]) >> 1

@@ -78,7 +78,7 @@ def read_voc(
         rows = gather(lambda id: present_classes(masks.mask(id), len(classes)), ids, progress=bar)
     images = _by_stem(folder / "JPEGImages", IMAGE_SUFFIXES)
     paths = tuple(images.get(id, folder / "JPEGImages" / f"{id}.jpg") for id in ids)
-    return LabeledImages(folder.name, split, classes, ids, np.stack(rows), paths, labels), masks
+    return LabeledImages("voc", split, classes, ids, np.stack(rows), paths, labels), masks
 
 
 def read_masks(folder: Path | str, ids: Sequence[str] | None = None, *, classes: Sequence[str] = VOC_CLASSES) -> Masks:

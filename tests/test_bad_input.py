@@ -369,7 +369,7 @@ def test_folder_that_is_not_there(tmp_path):
 
 
 def test_unknown_kind_and_option(tmp_path):
-    with pytest.raises(data.DataError, match='unknown kind of data "coco": use one of voc, coco14, folder'):
+    with pytest.raises(data.DataError, match='unknown kind of data "coco": use one of voc, toyvoc, coco14, folder'):
         data.read("coco", tmp_path, "train")
     with pytest.raises(data.DataError, match='data of kind "folder" take no option labels: use labels_csv, masks_dir,'):
         data.read("folder", tmp_path, "train", labels="boxes")

@@ -197,3 +197,20 @@ def test_citation_names_the_paper(root):
     assert [author["family-names"] for author in paper["authors"]] == ["David", "Pedrini", "Dias"]
     assert citation["license"] == "Apache-2.0"
     assert "Version 2.0, January 2004" in (root / "LICENSE").read_text()
+
+
+def test_table_of_the_readme_is_that_of_the_reports(root, monkeypatch):
+    monkeypatch.syspath_prepend(str(root / "tools"))
+    import readme_table
+
+    text = (root / "README.md").read_text(encoding="utf-8")
+    assert readme_table.updated(text) == text, "run python tools/readme_table.py"
+
+
+def test_readme_names_only_what_is_there(root):
+    text = (root / "README.md").read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#]+)\)", text):
+        assert (root / target).exists(), f"README.md links to {target}, which is not there"
+    make = (root / "Makefile").read_text(encoding="utf-8")
+    for target in set(re.findall(r"`?make ([a-z]+)", text)):
+        assert re.search(rf"(?m)^{target}:", make), f"README.md names make {target}, which is not there"
