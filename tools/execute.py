@@ -9,7 +9,9 @@ no time stamp is left in it, so that it can be shared.
 
 from __future__ import annotations
 
+import base64
 import fcntl
+import io
 import json
 import logging
 import os
@@ -22,6 +24,9 @@ from pathlib import Path
 import nbformat
 import papermill
 from papermill.exceptions import PapermillExecutionError
+from PIL import Image
+
+LARGE = 100_000  # bytes of a picture in a notebook from which it is worth compressing
 
 
 def main(source: str, target: str, parameters: str) -> None:
@@ -86,6 +91,8 @@ def tidy(path: Path) -> Path:
         cell.metadata = {"tags": cell.metadata["tags"]} if cell.metadata.get("tags") else {}
         if cell.cell_type == "code":
             cell.outputs = as_on_a_screen(cell.outputs)
+        for output in cell.get("outputs", []):
+            compress(output.get("data", {}))
     text = nbformat.writes(notebook) + "\n"
     places = {os.getcwd(): ".", sys.prefix: ".venv", sys.base_prefix: "python", str(Path.home()): "~"}
     for place, name in sorted(places.items(), key=lambda item: -len(item[0])):
@@ -109,6 +116,18 @@ def as_on_a_screen(outputs: list) -> list:
             lines = output.text.replace("\r\n", "\n").split("\n")
             output.text = "\n".join(line.rstrip("\r").rsplit("\r", 1)[-1] for line in lines)
     return joined
+
+
+def compress(data: dict) -> None:
+    """Turn a large PNG among the forms of an output into a JPEG, where that is less than half; curves stay PNG."""
+    png = base64.b64decode(data.get("image/png", ""))
+    if len(png) < LARGE:
+        return
+    buffer = io.BytesIO()
+    Image.open(io.BytesIO(png)).convert("RGB").save(buffer, "JPEG", quality=90, optimize=True)
+    if buffer.tell() < len(png) / 2:
+        data["image/jpeg"] = base64.b64encode(buffer.getvalue()).decode()
+        del data["image/png"]
 
 
 if __name__ == "__main__":
