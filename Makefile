@@ -9,6 +9,9 @@ PYTHON ?=
 export PYTHON PIP_ARGS
 # idle threads of PyTorch's OpenMP otherwise spin, and a second busy process slows everything tenfold
 export OMP_WAIT_POLICY = PASSIVE
+# keep freed memory: feature maps of the same sizes come again at every step, and fresh pages cost as much as a layer
+export MALLOC_MMAP_THRESHOLD_ = 1073741824
+export MALLOC_TRIM_THRESHOLD_ = 4294967296
 
 VENV ?= .venv/bin/python
 # VENV=python: the active environment, conda's for instance; nothing is installed then

@@ -18,6 +18,8 @@ import sys
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", "1073741824")  # keep freed memory, as in the Makefile
+os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", "4294967296")
 
 
 def stop(sentence):

@@ -62,7 +62,7 @@ def main() -> None:
     parser.add_argument("--split", default="train")
     parser.add_argument("--images", type=int, default=16, help="evenly spread over the split")
     parser.add_argument("--network", default="", help="weights of a trained CAM network")
-    parser.add_argument("--batch-size", type=int, default=4)
+    parser.add_argument("--batch-size", type=int, default=1)
     options = parser.parse_args()
 
     images, masks = data.read("voc", options.root, options.split)

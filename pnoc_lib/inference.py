@@ -81,12 +81,13 @@ def fill_store(
     store: CAMStore,
     *,
     scales: Sequence[float] = (0.5, 1.0, 1.5, 2.0),
-    batch_size: int = 4,
+    batch_size: int = 1,
     progress: bool = True,
 ) -> int:
     """Write the prior of every image that `store` lacks: its present classes' maps, each normalised by Eq. (2).
 
-    batch_size: images of equal size that are run together (twice that, with their mirrors).
+    batch_size: images of equal size that are run together (twice that, with their mirrors): on a CPU large images are
+    fastest alone, in the caches; small ones, and any on a GPU, together.
     Returns the number of images written; those of an earlier, interrupted call are kept as they are.
     """
     todo = images.subset(store.missing(images.ids))

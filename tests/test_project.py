@@ -203,6 +203,11 @@ def test_table_of_the_readme_is_that_of_the_reports(root, monkeypatch):
     monkeypatch.syspath_prepend(str(root / "tools"))
     import readme_table
 
+    changed = subprocess.run(
+        ["git", "status", "--porcelain", "--", "reports"], cwd=root, capture_output=True, text=True
+    )
+    if changed.returncode or changed.stdout:
+        pytest.skip("the reports were made anew here: the README speaks of the committed ones")
     text = (root / "README.md").read_text(encoding="utf-8")
     assert readme_table.updated(text) == text, "run python tools/readme_table.py"
 
