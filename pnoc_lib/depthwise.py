@@ -77,6 +77,11 @@ def _weight_gradient(gradient: Tensor, image: Tensor, weight: Tensor, stride, pa
     quick = dilation == (1, 1) and max(weight.shape[2:]) <= 3  # has a bfloat16 kernel
     if gradient.dtype != torch.float32 and not quick:
         gradient, image = gradient.float(), image.float()
+    if stride == (1, 1):  # maps smaller than the kernel's reach have no quick kernel: zeros around change no sum
+        reach = [d * (k - 1) for d, k in zip(dilation, weight.shape[2:], strict=True)]
+        below, beside = (max(0, r + 1 - n) for r, n in zip(reach, image.shape[2:], strict=True))
+        if (below or beside) and all(2 * p == r for p, r in zip(padding, reach, strict=True)):
+            gradient, image = (F.pad(maps, (0, beside, 0, below)) for maps in (gradient, image))
     of_weight = _plain_backward(
         gradient, image, weight.to(image.dtype), stride, padding, dilation, [False, True, False]
     )[1]

@@ -7,7 +7,8 @@ import hashlib
 import importlib.metadata
 import pickle
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import timm
@@ -93,6 +94,38 @@ def parameter_groups(network: CAMNetwork, lr: float, *, new_factor: float = 10.0
             {"name": f"{part} {kind}", "params": parameters, "lr": rate, "initial_lr": rate, "weight_decay": decay}
         )
     return result
+
+
+def freeze_batchnorm(network: nn.Module) -> nn.Module:
+    """Keep every BatchNorm of `network` as it is: running statistics always used, affine parameters without gradient.
+
+    So `noc` is trained (Section 3.2): hard-erased images would shift its statistics. Holds until `train()` is called
+    on the network: call this again after it. Returns the network.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.eval().requires_grad_(False)
+    return network
+
+
+@contextmanager
+def fixed(network: nn.Module, *, parameters: bool = True) -> Iterator[nn.Module]:
+    """Within the block `network` is in evaluation mode and takes no gradients: "fix noc" in line 3 of Algorithm 1.
+
+    Gradients still flow through it to its input. parameters: False leaves them as they are (evaluation mode alone).
+    """
+    training = {module: module.training for module in network.modules()}
+    learning = [parameter for parameter in network.parameters() if parameter.requires_grad] if parameters else []
+    try:
+        network.eval()
+        for parameter in learning:
+            parameter.requires_grad_(False)
+        yield network
+    finally:
+        for parameter in learning:
+            parameter.requires_grad_(True)
+        for module, mode in training.items():
+            module.training = mode
 
 
 def save_network(network: CAMNetwork, path: Path | str) -> None:

@@ -1,20 +1,20 @@
-"""Train a CAM generating network with image-level labels (Sections 2.4.1 and 6.1), so that a kill costs nothing.
+"""Train CAM generating networks with image-level labels: Algorithm 1 and its special cases (Sections 2.4, 3.2 and 6.1).
 
-Every draw is a function of (seed, iteration, image): the order of the images, their augmentation, dropout. A checkpoint
-therefore needs weights, optimiser and iteration alone, and a resumed training ends with the weights of an unbroken one.
+Every draw is a function of (seed, iteration, image): the order of the images, their augmentation, the erased class,
+dropout. A checkpoint therefore needs weights, optimisers and iteration alone, and a resumed training ends with the
+weights of an unbroken one.
 """
 
 from __future__ import annotations
 
-import hashlib
+import copy
 import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
 from accelerate import Accelerator
@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from pnoc_lib import cam, depthwise, files, models, sampling, schedules
+from pnoc_lib import cam, checkpoints, depthwise, erasing, files, models, sampling, schedules, strategies
 from pnoc_lib.augment import TrainingTransform
 from pnoc_lib.data import LabeledImages
 
@@ -32,13 +32,19 @@ PRECISIONS = ("no", "bf16", "fp16")
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """Everything that decides a training but the images and the network; the defaults are the paper's (Section 6.1).
+    """Everything that decides a training but the images and the networks; the defaults are the paper's (Section 6.1).
 
+    strategy: a name in `strategies.STRATEGIES`; augment and label_smoothing: None for the strategy's own.
     Sides in pixels, rates per optimiser step, `batch_size` in images over all processes and per iteration;
     `accumulation` iterations make one optimiser step, their gradients summed (`average_accumulated`: averaged).
+    lambda_re rises from 0 within the share `ramp_re` of the training; lambda_cse from `lambda_cse_first`, lambda_noc
+    from 0, both until its end. erase_scope: whose peak divides the soft mask, "batch" or "image".
+    from_oc: the generator starts from the weights of `oc` instead of the backbone's.
+    leaky_noc: leave in `noc` the gradients of the generator's step, as the published code does, for comparison.
     Raises ValueError for an impossible value.
     """
 
+    strategy: str = "cam"
     epochs: int = 15
     batch_size: int = 32
     accumulation: int = 1
@@ -46,22 +52,68 @@ class TrainingSettings:
     crop_size: int = 512
     resize_min: int = 320
     resize_max: int = 640
-    augment: str = "randaugment"
-    label_smoothing: float = 0.0
+    augment: str | None = None
+    label_smoothing: float | None = None
     lr: float = 0.1
     new_factor: float = 10.0
     momentum: float = 0.0
     weight_decay: float = 1e-4
     power: float = 0.9
+    lambda_re: float = 4.0
+    ramp_re: float = 0.5
+    lambda_cse_first: float = 0.3
+    lambda_cse: float = 1.0
+    lambda_noc: float = 1.0
+    delta_noc: float = 0.2
+    k_noc: int = 1
+    erase_scope: str = "batch"
+    from_oc: bool = False
+    leaky_noc: bool = False
     precision: str = "bf16"
     seed: int = 0
 
     def __post_init__(self):
-        for name in ("epochs", "batch_size", "accumulation", "crop_size", "lr", "new_factor"):
+        plan = strategies.named(self.strategy)
+        own = {"augment": plan.augment, "label_smoothing": plan.label_smoothing}
+        for name, value in own.items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)
+        for name in ("epochs", "batch_size", "accumulation", "crop_size", "lr", "new_factor", "k_noc"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}: see Section 6.1 for the paper's")
-        if self.precision not in PRECISIONS:
-            raise ValueError(f"unknown precision {self.precision!r}: choose one of {', '.join(PRECISIONS)}")
+        for name in ("lambda_re", "lambda_cse_first", "lambda_cse", "lambda_noc"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}: 0 leaves its term out")
+        for name, choices in {"precision": PRECISIONS, "erase_scope": erasing.SCOPES}.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(f"unknown {name} {getattr(self, name)!r}: choose one of {', '.join(choices)}")
+        if not 0 <= self.delta_noc <= 1:
+            raise ValueError(f"delta_noc must be in [0, 1], got {self.delta_noc}: the paper's value is 0.2")
+        if self.puzzle and self.crop_size % (2 * models.OUTPUT_STRIDE):
+            raise ValueError(
+                f"crop_size {self.crop_size} cannot be tiled: the puzzle needs a multiple of {2 * models.OUTPUT_STRIDE}"
+            )
+
+    @property
+    def plan(self) -> strategies.Strategy:
+        """The two switches of the strategy, with the label smoothing and augmentation of this training."""
+        plan = strategies.named(self.strategy)
+        return replace(plan, label_smoothing=self.label_smoothing, augment=self.augment)
+
+    @property
+    def puzzle(self) -> bool:
+        return strategies.named(self.strategy).puzzle
+
+    @property
+    def needs_oc(self) -> bool:
+        """True when an ordinary classifier takes part: as eraser, as the beginning of `noc`, or of the generator."""
+        return self.from_oc or strategies.named(self.strategy).eraser is not None
+
+    def of_oc(self) -> TrainingSettings:
+        """The settings under which the ordinary classifier itself is trained: the vanilla strategy's."""
+        plan = strategies.named("cam")
+        own = {"augment": plan.augment, "label_smoothing": plan.label_smoothing, "from_oc": False}
+        return replace(self, strategy="cam", **own)
 
 
 def train(
@@ -70,21 +122,30 @@ def train(
     folder: Path | str,
     settings: TrainingSettings,
     *,
+    oc: models.CAMNetwork | None = None,
     after_epoch: Callable[[models.CAMNetwork, int], dict[str, float]] | None = None,
     num_workers: int = 0,
     checkpoint_seconds: float = 60.0,
     cpu: bool = False,
     progress: bool = True,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Train the vanilla classifier, Eq. (1) with l_cls; `folder` gets weights.safetensors, steps.csv and epochs.csv.
+    """Train the generator by the strategy of the settings; `folder` gets weights.safetensors, steps.csv, epochs.csv.
 
     images: only image-level labels can be reached through them; images without a class are passed over.
+    oc: the ordinary classifier, left untouched; where the strategy needs one and none is given, it is trained first,
+    from the same initial weights, in `folder`/oc, and found there the next time.
     after_epoch: called with the network (evaluation mode) and the epoch from 1; what it returns is kept, never used.
     A finished training of the same settings is read back; an unfinished one goes on; one of other settings starts anew.
-    Returns two tables: step, epoch, lr, loss of every iteration; epoch, loss, what `after_epoch` gave of every epoch.
-    Raises ValueError when a batch is larger than the data, FloatingPointError when the loss is no longer finite.
+    Returns two tables. Of every iteration: step, epoch, lr, loss, unless the loss is l_cls alone its terms (without
+    weights), with erasing p_soft = p(r | soft erasure) and the erased share of the pixels, with `noc` loss_noc, p_hard =
+    p(r | hard erasure) and that share. Of every epoch: the means, and what `after_epoch` gave.
+    Raises ValueError when a batch is larger than the data, FloatingPointError when a loss is no longer finite.
     """
-    run = _Run(network, images, Path(folder), settings, cpu=cpu)
+    if settings.needs_oc and oc is None:
+        oc = copy.deepcopy(network)
+        options = {"num_workers": num_workers, "checkpoint_seconds": checkpoint_seconds, "cpu": cpu}
+        train(oc, images, Path(folder) / "oc", settings.of_oc(), progress=progress, **options)
+    run = _Run(network, images, Path(folder), settings, oc if settings.needs_oc else None, cpu=cpu)
     if run.finished():
         network.load_state_dict(files.read_tensors(run.weights)[0])
         network.eval()
@@ -95,7 +156,7 @@ def train(
     bar = tqdm(
         total=run.total,
         initial=run.step,
-        desc="train",
+        desc=settings.strategy,
         unit="batch",
         mininterval=1,
         disable=not (progress and run.main),
@@ -118,14 +179,14 @@ def train(
 
 
 class _Run:
-    """What one training remembers: network, optimiser, position, history."""
+    """What one training remembers: networks, optimisers, position, history."""
 
-    def __init__(self, network: models.CAMNetwork, images: LabeledImages, folder: Path, settings, *, cpu: bool):
+    def __init__(self, network, images: LabeledImages, folder: Path, settings: TrainingSettings, oc, *, cpu: bool):
         labelled = images.labels.any(axis=1)
         self.images = (
             images if labelled.all() else images.subset([i for i, ok in zip(images.ids, labelled, strict=True) if ok])
         )
-        self.settings, self.folder = settings, folder
+        self.settings, self.folder, self.plan = settings, folder, settings.plan
         self.steps_per_epoch = len(self.images) // settings.batch_size
         if self.steps_per_epoch == 0:
             raise ValueError(
@@ -140,17 +201,35 @@ class _Run:
                 f"batch_size {settings.batch_size} is not divisible by {self.accelerator.num_processes} processes"
             )
         self.main = self.accelerator.is_main_process
-        groups = models.parameter_groups(
-            network, settings.lr, new_factor=settings.new_factor, weight_decay=settings.weight_decay
-        )
-        optimizer = torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum)
-        self.network = network.to(memory_format=torch.channels_last)
-        self.parallel, self.optimizer = self.accelerator.prepare(self.network, optimizer)
+        self.identity = checkpoints.identity(network, self.images, settings, oc)
+        if settings.from_oc:
+            network.load_state_dict(oc.state_dict())
+        self.network, self.eraser, self.discriminator = network, None, None
+        self.parallel, generator = self._part(network)
+        self.parts = {"generator": generator}
+        if self.plan.eraser == "oc":
+            side = 4 * network.stride
+            example = torch.zeros(1, 3, side, side, device=next(oc.parameters()).device)
+            folded = models.fold_batchnorm(oc, example).requires_grad_(False)
+            self.eraser = folded.to(self.accelerator.device, memory_format=torch.channels_last)
+        if self.plan.eraser == "noc":
+            self.noc = models.freeze_batchnorm(copy.deepcopy(oc).requires_grad_(True))
+            self.eraser = self.noc
+            self.discriminator, self.parts["noc"] = self._part(self.noc)
         self.step, self.rows, self.epochs, self.saved = 0, [], [], time.monotonic()
-        self.pending: list[Tensor] = []
-        self.identity = _identity(network, self.images, settings)
+        self.pending: list[dict[str, Tensor]] = []
         self.weights, self.checkpoint = folder / "weights.safetensors", folder / "checkpoint.safetensors"
         self.record = folder / "training.json"
+
+    def _part(self, network: models.CAMNetwork) -> tuple[nn.Module, checkpoints.Part]:
+        """A network ready to learn on all processes, and what must be remembered of it."""
+        s = self.settings
+        network.to(memory_format=torch.channels_last)
+        parallel = self.accelerator.prepare(network)
+        groups = models.parameter_groups(network, s.lr, new_factor=s.new_factor, weight_decay=s.weight_decay)
+        optimizer = torch.optim.SGD(groups, lr=s.lr, momentum=s.momentum)
+        fp16 = s.precision == "fp16" and self.accelerator.device.type == "cuda"
+        return parallel, checkpoints.Part(network, optimizer, torch.amp.GradScaler() if fp16 else None)
 
     def loader(self, num_workers: int) -> DataLoader:
         s = self.settings
@@ -168,43 +247,98 @@ class _Run:
         )
 
     def iterate(self, images: Tensor, labels: Tensor) -> Tensor:
-        """One iteration: forward, backward and, every `accumulation` iterations, one optimiser step."""
-        s = self.settings
-        torch.manual_seed(
-            sampling.mix(s.seed, self.step, self.accelerator.process_index)
-        )  # dropout, where a backbone has it
-        self.network.train()
+        """One iteration of Algorithm 1; strategies without puzzle, eraser or `noc` leave out their lines of it."""
+        s, plan, step = self.settings, self.plan, self.step
+        torch.manual_seed(self._draw(0))  # dropout, where a backbone has it
+        r = erasing.draw_class(labels, torch.Generator().manual_seed(self._draw(1))) if plan.eraser else None  # line 2
         device = self.accelerator.device
         images = images.to(device, non_blocking=True, memory_format=torch.channels_last)
-        with depthwise.FastDepthwise():
-            logits = cam.gap(self.parallel(images))  # Eq. (1)
-        loss = cam.classification_loss(logits, cam.smooth_labels(labels.to(device), s.label_smoothing))
-        share = 1 / s.accumulation if s.average_accumulated else 1.0
-        self.accelerator.backward(loss * share)
-        factor = schedules.poly(self.step // s.accumulation, max(1, self.total // s.accumulation), power=s.power)
-        if (self.step + 1) % s.accumulation == 0:
-            for group in self.optimizer.param_groups:
-                group["lr"] = group["initial_lr"] * factor
-            self.optimizer.step()
-            self.optimizer.zero_grad()
-        self.rows.append({"step": self.step, "epoch": self.step // self.steps_per_epoch + 1, "lr": s.lr * factor})
-        self.pending.append(loss.detach())
+        labels, r = labels.to(device), None if r is None else r.to(device)
+        weights = self.lambdas()
+
+        self.network.train()
+        with depthwise.FastDepthwise(), self.accelerator.autocast():  # lines 3 to 5: fix noc, compute Eq. (8)
+            terms, maps, seen = strategies.generator_terms(
+                self.parallel, self.eraser, images, labels, r, plan, scope=s.erase_scope, leaky=s.leaky_noc
+            )
+        loss = strategies.generator_loss(terms, lambda_re=weights["lambda_re"], lambda_cse=weights["lambda_cse"])
+        factor = self._update("generator", loss)  # line 6
+        measured = {"loss": loss} | (terms if len(terms) > 1 else {})
+        if plan.eraser:
+            measured |= {"p_soft": _confidence(seen, r), "erased_soft": self._erased(maps, r, images, s.erase_scope)}
+
+        if plan.eraser == "noc" and (step + 1) % s.k_noc == 0:  # line 7
+            models.freeze_batchnorm(self.noc.train())
+            with depthwise.FastDepthwise(), self.accelerator.autocast():  # lines 8 to 10: fix f, compute Eq. (10)
+                left = self.discriminator(erasing.erase_hard(images, maps, r, s.delta_noc))
+            noc_loss = erasing.noc_loss(left, labels, lambda_noc=weights["lambda_noc"], smoothing=plan.label_smoothing)
+            self._update("noc", noc_loss, every=s.k_noc)  # line 11
+            measured |= {"loss_noc": noc_loss, "p_hard": _confidence(left, r)}
+            measured["erased_hard"] = self._erased(maps, r, images, "image", s.delta_noc)
+
+        self.rows.append({"step": step, "epoch": step // self.steps_per_epoch + 1, "lr": s.lr * factor})
+        self.pending.append({name: value.detach().float() for name, value in measured.items()})
         self.step += 1
         return loss.detach()
 
+    def lambdas(self) -> dict[str, float]:
+        """The weights of the loss terms at this iteration (Section 6.1)."""
+        s = self.settings
+        return {
+            "lambda_re": schedules.linear(self.step, self.total, 0.0, s.lambda_re, share=s.ramp_re),
+            "lambda_cse": schedules.linear(self.step, self.total, s.lambda_cse_first, s.lambda_cse),
+            "lambda_noc": schedules.linear(self.step, self.total, 0.0, s.lambda_noc),
+        }
+
+    def _draw(self, kind: int) -> int:
+        """The seed of what is drawn in this iteration by this process."""
+        more = (kind,) if kind else ()
+        return sampling.mix(self.settings.seed, self.step, self.accelerator.process_index, *more)
+
+    def _update(self, name: str, loss: Tensor, *, every: int = 1) -> float:
+        """Backward pass and, every `accumulation` of them, an optimiser step; returns the factor of the rates.
+
+        every: iterations from one call to the next.
+        """
+        s, part = self.settings, self.parts[name]
+        share = 1 / s.accumulation if s.average_accumulated else 1.0
+        (part.scaler.scale(loss * share) if part.scaler else loss * share).backward()
+        period = s.accumulation * every
+        factor = schedules.poly(self.step // period, max(1, self.total // period), power=s.power)
+        if (self.step + 1) % period == 0:
+            for group in part.optimizer.param_groups:
+                group["lr"] = group["initial_lr"] * factor
+            if part.scaler:
+                part.scaler.step(part.optimizer)
+                part.scaler.update()
+            else:
+                part.optimizer.step()
+            part.optimizer.zero_grad()
+        return factor
+
+    @torch.no_grad()
+    def _erased(self, maps: Tensor, r: Tensor, images: Tensor, scope: str, delta: float | None = None) -> Tensor:
+        """Share of the pixels that was erased: the mean of the soft mask, or of the hard one at `delta`."""
+        mask = erasing.attention(maps, r, images.shape[-2:], scope=scope)
+        return mask.mean() if delta is None else (mask > delta).float().mean()
+
     def check_finite(self) -> None:
-        """Bring the pending losses to the host and stop on one that is not finite."""
+        """Bring what is pending to the host and stop on a loss that is not finite."""
         if not self.pending:
             return
-        losses = self.accelerator.reduce(torch.stack(self.pending), "mean").tolist()
-        for row, loss in zip(self.rows[-len(losses) :], losses, strict=True):
-            row["loss"] = loss
+        values = torch.stack([value for measured in self.pending for value in measured.values()])
+        values = iter(self.accelerator.reduce(values, "mean").tolist())
+        rows = self.rows[-len(self.pending) :]
+        for row, measured in zip(rows, self.pending, strict=True):
+            row |= {name: next(values) for name in measured}
         self.pending.clear()
-        if not all(map(math.isfinite, losses)):
-            raise FloatingPointError(
-                f"the loss is no longer finite at iteration {self.step} (lr {self.settings.lr}, precision "
-                f"{self.settings.precision}): lower lr; the last good checkpoint is kept in {self.folder}"
-            )
+        for name in ("loss", "loss_noc"):
+            if not all(math.isfinite(row.get(name, 0.0)) for row in rows):
+                raise FloatingPointError(
+                    f"the {name.replace('_', ' of ')} is no longer finite at iteration {self.step} (lr "
+                    f"{self.settings.lr}, precision {self.settings.precision}): lower lr; the last good checkpoint is "
+                    f"kept in {self.folder}"
+                )
 
     def end_epoch(self, after_epoch) -> None:
         """Evaluate the epochs that are complete and not yet in the history."""
@@ -212,7 +346,8 @@ class _Run:
         if self.step % self.steps_per_epoch or len(self.epochs) >= epoch:
             return
         self.check_finite()
-        row = {"epoch": epoch, "loss": float(np.mean([r["loss"] for r in self.rows if r["epoch"] == epoch]))}
+        own = pd.DataFrame([row for row in self.rows if row["epoch"] == epoch])
+        row = {"epoch": epoch} | {name: float(own[name].mean()) for name in own.columns.drop(["step", "epoch", "lr"])}
         if after_epoch is not None and self.main:
             with torch.random.fork_rng(devices=[]):
                 row |= after_epoch(self.network.eval(), epoch)
@@ -233,15 +368,9 @@ class _Run:
         self.saved = time.monotonic()
         if not self.main:
             return
-        names = {parameter: name for name, parameter in self.network.named_parameters()}
-        tensors = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
-        for parameter, state in self.optimizer.state.items():
-            if state.get("momentum_buffer") is not None:
-                tensors[f"momentum.{names[parameter]}"] = state["momentum_buffer"]
-        if self.step % self.settings.accumulation:  # an epoch may end amid an optimiser step
-            tensors |= {f"gradient.{name}": p.grad for p, name in names.items() if p.grad is not None}
-        scaler = self.accelerator.scaler.state_dict() if self.accelerator.scaler is not None else {}
-        position = {"step": self.step, "rows": self.rows, "epochs": self.epochs, "scaler": scaler}
+        tensors = checkpoints.pack(self.parts, gradients=True)
+        scalers = {name: part.scaler.state_dict() for name, part in self.parts.items() if part.scaler}
+        position = {"step": self.step, "rows": self.rows, "epochs": self.epochs, "scalers": scalers}
         files.write_tensors(
             self.checkpoint, tensors, {"identity": json.dumps(self.identity), "position": json.dumps(position)}
         )
@@ -250,31 +379,20 @@ class _Run:
         """Go on from the checkpoint, if there is one of the same settings."""
         if not self.checkpoint.is_file():
             if self.main and self.record.is_file():
-                changed = _changed(files.read_json(self.record), self.identity)
+                changed = checkpoints.changes(files.read_json(self.record), self.identity)
                 tqdm.write(f"{self.folder} holds a finished training of other settings ({changed}): starting anew")
             return
         tensors, metadata = files.read_tensors(self.checkpoint)
         if json.loads(metadata["identity"]) != self.identity:
-            changed = _changed(json.loads(metadata["identity"]), self.identity)
+            changed = checkpoints.changes(json.loads(metadata["identity"]), self.identity)
             if self.main:
                 tqdm.write(f"{self.folder} holds a training of other settings ({changed}): starting anew")
             return
         position = json.loads(metadata["position"])
         self.step, self.rows, self.epochs = position["step"], position["rows"], position["epochs"]
-        self.network.load_state_dict({n[8:]: t for n, t in tensors.items() if n.startswith("network.")})
-        parameters = dict(self.network.named_parameters())
-        for name, buffer in tensors.items():
-            part, _, name = name.partition(".")
-            if part == "network":
-                continue
-            # the layout of the parameter, so that the arithmetic is the same to the last bit
-            restored = torch.empty_like(parameters[name], requires_grad=False).copy_(buffer)
-            if part == "momentum":
-                self.optimizer.state[parameters[name]]["momentum_buffer"] = restored
-            else:
-                parameters[name].grad = restored
-        if position["scaler"] and self.accelerator.scaler is not None:
-            self.accelerator.scaler.load_state_dict(position["scaler"])
+        checkpoints.unpack(tensors, self.parts)
+        for name, state in position["scalers"].items():
+            self.parts[name].scaler.load_state_dict(state)
 
     def finished(self) -> bool:
         """True when the weights of this very training are there."""
@@ -303,19 +421,7 @@ class _Run:
         return pd.read_csv(self.folder / "steps.csv"), pd.read_csv(self.folder / "epochs.csv")
 
 
-def _identity(network: nn.Module, images: LabeledImages, settings: TrainingSettings) -> dict:
-    state = hashlib.sha256()
-    for tensor in network.state_dict().values():
-        state.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
-    data = hashlib.sha256("\n".join((*images.classes, *images.ids)).encode() + images.labels.tobytes())
-    identity = {
-        "backbone": network.backbone,
-        "initial weights": state.hexdigest()[:16],
-        "images": data.hexdigest()[:16],
-    }
-    return identity | asdict(settings)
-
-
-def _changed(old: dict, new: dict) -> str:
-    differ = [key for key in new if old.get(key) != new[key]]
-    return ", ".join(f"{key} was {old.get(key)}, is {new[key]}" for key in differ)
+def _confidence(seen: Tensor, erased_class: Tensor) -> Tensor:
+    """Mean probability of the erased class, given the eraser's CAMs (N, C, h, w)."""
+    logits = cam.gap(seen.detach()).gather(1, erased_class[:, None])
+    return logits.sigmoid().mean()

@@ -1,0 +1,97 @@
+"""Controlled comparisons of training settings on one data set: every variant starts from the same ordinary classifier.
+
+    python tools/experiments.py configs/experiments/toyvoc.yaml --out reports/experiments/toyvoc.csv --seeds 0 1 2
+
+The YAML names the data, the settings that all variants share, those of the ordinary classifier, and the variants, each
+with what it changes. A variant that the CSV holds already is not run again; trainings resume where they were killed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+import yaml
+
+from pnoc_lib import data, files, inference, metrics, models, stores, training
+
+THRESHOLDS = np.round(np.arange(0.05, 0.801, 0.05), 2)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("plan", type=Path, help="YAML file of a comparison")
+    parser.add_argument("--out", type=Path, required=True, help="CSV that takes one line a variant and seed")
+    parser.add_argument("--data", default="", help="folder of the data set, in place of the plan's")
+    parser.add_argument("--work", type=Path, default=Path("runs/experiments"), help="folder of weights")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--only", nargs="+", default=[], help="names of variants to run; all by default")
+    parser.add_argument("--threads", type=int, default=0, help="of each process; 0: PyTorch's choice")
+    options = parser.parse_args(arguments)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    plan = yaml.safe_load(options.plan.read_text())
+    unknown = set(options.only) - set(plan["variants"])
+    if unknown:
+        parser.error(f"no variant {', '.join(unknown)}: the plan has {', '.join(plan['variants'])}")
+    for seed in options.seeds:
+        for name, change in plan["variants"].items():
+            if options.only and name not in options.only:
+                continue
+            if done(options.out, name, seed):
+                continue
+            row = run(plan, name, change or {}, seed, options)
+            table = pd.read_csv(options.out) if options.out.is_file() else pd.DataFrame()
+            files.write_csv(options.out, pd.concat([table, pd.DataFrame([row])], ignore_index=True))
+            print(json.dumps(row), flush=True)
+
+
+def done(path: Path, name: str, seed: int) -> bool:
+    if not path.is_file():
+        return False
+    table = pd.read_csv(path)
+    return bool(((table["variant"] == name) & (table["seed"] == seed)).any())
+
+
+def run(plan: dict, name: str, change: dict, seed: int, options: argparse.Namespace) -> dict:
+    """Train one variant from the ordinary classifier of its seed, and score it."""
+    source = plan["data"] | ({"root": options.data} if options.data else {})
+    images, _ = data.read(**source)
+    scored, masks = data.read(**(source | plan.get("scored", {})))
+    scored = scored.subset(scored.ids[:: plan.get("every", 1)])
+    start = models.CAMNetwork(**plan["network"], num_classes=len(images.classes), seed=seed)
+    folder = options.work / options.plan.stem
+    oc = copy.deepcopy(start)
+    base = training.TrainingSettings(seed=seed, **(plan["common"] | plan["oc"]))
+    training.train(oc, images, folder / f"oc-s{seed}", base, num_workers=1, progress=False)
+    place = folder / f"{name}-s{seed}"
+    if change.get("epochs") == 0:
+        network, history = oc, pd.DataFrame([{}])
+        settings = base
+    else:
+        network = copy.deepcopy(start)
+        settings = training.TrainingSettings(seed=seed, **(plan["common"] | plan["further"] | change))
+        _, history = training.train(network, images, place, settings, oc=oc, num_workers=1, progress=False)
+    store = stores.CAMStore(place / "cams")
+    inference.fill_store(inference.Predictor(network), scored, store, batch_size=plan.get("batch", 1), progress=False)
+    histogram = metrics.evaluate(store, masks, THRESHOLDS, ids=scored.ids, progress=False)
+    sweep = metrics.threshold_sweep(histogram, class_names=images.classes, score_classes=plan.get("score_classes"))
+    best = sweep.loc[sweep["miou"].idxmax()]
+    fixed = sweep.iloc[int(np.abs(THRESHOLDS - 0.3).argmin())]
+    row = {"variant": name, "seed": seed, "strategy": settings.strategy, "epochs": settings.epochs}
+    row |= {"changed": json.dumps(change)}
+    row |= {"oracle miou": best["miou"], "oracle threshold": best["threshold"], "miou at 0.3": fixed["miou"]}
+    row |= {"fp at 0.3": fixed["fpr"], "fn at 0.3": fixed["fnr"], "images": len(scored)}
+    for column in ("p_soft", "p_hard", "erased_soft", "erased_hard", "re"):
+        if column in history:
+            row |= {f"{column} first": history[column].iloc[0], f"{column} last": history[column].iloc[-1]}
+    return row
+
+
+if __name__ == "__main__":
+    main()
