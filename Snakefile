@@ -37,6 +37,11 @@ KNOWN = ["experiment", "common", *SETTINGS, *STAGES]
 if unknown := sorted(set(CONFIG) - set(KNOWN)):
     stop(f"unknown key in the preset: {', '.join(unknown)}; known are {', '.join(KNOWN)}")
 
+for stage in STAGES:
+    blocks = {name for name, value in (CONFIG.get(stage) or {}).items() if isinstance(value, dict)}
+    if unknown := sorted(blocks - set(CONFIG["strategies"])):
+        stop(f"{stage} has a block for {', '.join(unknown)}; the preset's strategies are {', '.join(CONFIG['strategies'])}")
+
 EXPERIMENT = CONFIG["experiment"]
 RUNS, REPORTS = f"{CONFIG['runs_root']}/{EXPERIMENT}", f"{CONFIG['reports_root']}/{EXPERIMENT}"
 SPLIT = (CONFIG.get("common") or {}).get("eval_split", "val")
@@ -47,12 +52,16 @@ RUN_ID = "{strategy}-s{seed}"
 def parameters(stage, *, common=True, **more):
     """The parameters of one notebook run as JSON: the preset's common ones, its own, those of the wildcards.
 
+    A block under the name of a strategy, `01_train_priors: {p-noc: {batch_size: 16}}`, is for its runs alone.
     common: not for notebooks that read no images and so declare no data set.
     """
 
     def values(wildcards):
         given = {"experiment": EXPERIMENT, "runs_root": CONFIG["runs_root"], "reports_root": CONFIG["reports_root"]}
-        given |= ((CONFIG.get("common") or {}) if common else {}) | (CONFIG.get(stage) or {})
+        own = CONFIG.get(stage) or {}
+        given |= ((CONFIG.get("common") or {}) if common else {}) | own
+        given |= own.get(getattr(wildcards, "strategy", None)) or {}
+        given = {name: value for name, value in given.items() if not isinstance(value, dict)}
         given |= {name: value(wildcards) if callable(value) else value for name, value in more.items()}
         text = json.dumps(given, sort_keys=True)
         return text.replace("{experiment}", EXPERIMENT)
@@ -70,6 +79,16 @@ QUIETLY = "2> >(grep -v --line-buffered IPKernelApp >&2 || true)"
 EXECUTE = f"{sys.executable!r} {TOOL!r} {{input.notebook:q}} {{output.notebook:q}} {{params.parameters:q}} {QUIETLY}"
 ONE_RUN = {"strategy": lambda wildcards: wildcards.strategy, "seed": lambda wildcards: int(wildcards.seed)}
 ALL_RUNS = {"strategies": CONFIG["strategies"], "seeds": CONFIG["seeds"]}
+
+
+def ordinary_classifier(wildcards):
+    """The run whose weights this one begins with or erases by: that of strategy cam with the same seed."""
+    own = CONFIG.get("01_train_priors") or {}
+    given = {**own, **(own.get(wildcards.strategy) or {})}
+    needed = wildcards.strategy != "cam" and ("oc" in wildcards.strategy or given.get("from_oc"))
+    if not needed or given.get("oc_weights"):
+        return []
+    return f"{RUNS}/01_train_priors/cam-s{wildcards.seed}/manifest.json"
 
 
 wildcard_constraints:
@@ -102,6 +121,7 @@ rule data:
 rule train_priors:
     input:
         f"{RUNS}/00_data/manifest.json",
+        ordinary_classifier,
         notebook=notebook("01_train_priors"),
         library=LIBRARY,
     output:

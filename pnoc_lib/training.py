@@ -131,14 +131,16 @@ def train(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Train the generator by the strategy of the settings; `folder` gets weights.safetensors, steps.csv, epochs.csv.
 
+    The weights are those of the last epoch; a `noc` leaves its own in noc.safetensors, to be looked at.
     images: only image-level labels can be reached through them; images without a class are passed over.
     oc: the ordinary classifier, left untouched; where the strategy needs one and none is given, it is trained first,
     from the same initial weights, in `folder`/oc, and found there the next time.
     after_epoch: called with the network (evaluation mode) and the epoch from 1; what it returns is kept, never used.
     A finished training of the same settings is read back; an unfinished one goes on; one of other settings starts anew.
-    Returns two tables. Of every iteration: step, epoch, lr, loss, unless the loss is l_cls alone its terms (without
-    weights), with erasing p_soft = p(r | soft erasure) and the erased share of the pixels, with `noc` loss_noc, p_hard =
-    p(r | hard erasure) and that share. Of every epoch: the means, and what `after_epoch` gave.
+    Returns two tables. Of every iteration: step, epoch, lr, loss; the terms of the loss, without weights, where it has
+    several; p_soft = p(r | soft erasure) and erased_soft, the share of pixels, where there is an eraser; loss_noc,
+    p_hard = p(r | hard erasure) and erased_hard where `noc` learns. Of every epoch: the means, and what `after_epoch`
+    gave.
     Raises ValueError when a batch is larger than the data, FloatingPointError when a loss is no longer finite.
     """
     if settings.needs_oc and oc is None:
@@ -407,6 +409,8 @@ class _Run:
         self.accelerator.unwrap_model(self.parallel, keep_fp32_wrapper=False)
         if self.main:
             self.record.unlink(missing_ok=True)  # of a training of other settings: its weights go now
+            if "noc" in self.parts:  # no part of the result; kept so that one can look at what it learned
+                models.save_network(self.noc, self.folder / "noc.safetensors")
             models.save_network(self.network, self.weights)
             files.write_csv(self.folder / "steps.csv", pd.DataFrame(self.rows))
             files.write_csv(self.folder / "epochs.csv", pd.DataFrame(self.epochs))

@@ -113,6 +113,23 @@ def test_the_graph_runs_once_and_again_only_what_changed(root, project):
     ]
 
 
+def test_strategies_have_settings_of_their_own_and_begin_with_the_ordinary_classifier(root, project):
+    only = run(root, "tiny.yaml", "--set", "strategies=[p-noc,puzzle] 01_train_priors.p-noc.naps=1")
+    assert only.returncode == 0, only.stderr
+    trained = {path.parent.name: manifest(path.parent) for path in project.glob("runs/tiny/01*/*/manifest.json")}
+    assert {name: told["naps"] for name, told in trained.items()} == {"p-noc-s0": 1, "puzzle-s0": 0, "cam-s0": 0}
+    order = [line.split("/")[-1] for line in only.stdout.splitlines() if " -> " in line]
+    assert order.index("01_train_priors-cam-s0.ipynb") < order.index("01_train_priors-p-noc-s0.ipynb")
+    assert "02_infer_priors-cam-s0.ipynb" not in order  # its weights are wanted, not its priors
+
+    alone = run(root, "tiny.yaml", "--dry-run", "--set", "experiment=two strategies=[puzzle]")
+    assert "cam-s0" not in alone.stdout + alone.stderr
+    warm = run(
+        root, "tiny.yaml", "--dry-run", "--set", "experiment=two strategies=[puzzle] 01_train_priors.from_oc=true"
+    )
+    assert "01_train_priors-cam-s0" in warm.stdout + warm.stderr
+
+
 def test_a_notebook_that_fails_leaves_its_traceback_and_its_checkpoint(root, project):
     run(root, "tiny.yaml", "--set", "00_data.data_root=7")
     failed = project / "reports/tiny/00_data.failed.ipynb"
@@ -170,6 +187,7 @@ def test_every_preset_asks_for_the_same_notebooks(root, project, preset):
         ("tiny.yaml", ("--set", "epochs"), "cannot read the override 'epochs': write notebook.parameter=value"),
         ("tiny.yaml", ("--data", "no/such"), "no data set in no/such: give DATA the folder that holds the images"),
         ("tiny.yaml", ("--set", "01_train_prior.naps=1"), "unknown key in the preset: 01_train_prior"),
+        ("tiny.yaml", ("--set", "01_train_priors.p-nok.naps=1"), "01_train_priors has a block for p-nok; the preset's"),
     ],
 )
 def test_what_cannot_run_is_told_in_a_sentence(root, project, preset, options, sentence):
