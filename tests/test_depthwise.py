@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from pnoc_lib import depthwise
 
-CASES = [  # kernel, stride, padding, dilation, side
+CASES = [  # kernel, stride, padding, dilation, side (of a map one wider, or height and width)
     (3, 1, 1, 1, 9),
     (5, 1, 2, 1, 8),
     (5, 1, 4, 2, 10),
@@ -14,13 +14,25 @@ CASES = [  # kernel, stride, padding, dilation, side
     (3, 2, 1, 1, 10),
     (5, 2, 2, 1, 13),
     (3, 2, 2, 2, 12),
+    # maps smaller than the reach of the kernel: padded with zeros for the gradient of the weights
+    (5, 1, 4, 2, 7),
+    (5, 1, 4, 2, (7, 7)),
+    (5, 1, 4, 2, (5, 4)),
+    (5, 1, 4, 2, (12, 3)),
+    (5, 1, 4, 2, (1, 1)),
+    (5, 1, 2, 1, (3, 2)),
+    (3, 1, 1, 1, (1, 2)),
+    (3, 1, 0, 1, (3, 3)),
+    (3, 1, 2, 2, (4, 9)),
+    (5, 2, 4, 2, (3, 5)),
 ]
 
 
 def gradients(case, dtype, fast):
     kernel, stride, padding, dilation, side = case
     generator = torch.Generator().manual_seed(0)
-    image = torch.randn(2, 6, side, side + 1, generator=generator).bfloat16().to(dtype).requires_grad_()
+    height, width = side if isinstance(side, tuple) else (side, side + 1)
+    image = torch.randn(2, 6, height, width, generator=generator).bfloat16().to(dtype).requires_grad_()
     weight = torch.randn(6, 1, kernel, kernel, generator=generator).bfloat16().to(dtype).requires_grad_()
     bias = torch.randn(6, generator=generator).bfloat16().to(dtype).requires_grad_()
     if fast:

@@ -21,12 +21,16 @@ NAMES = {
         AUGMENTATIONS
     """,
     "cam": "gap normalize_cam smooth_labels classification_loss",
+    "checkpoints": "Part pack unpack identity digest changes",
     "coco": "read_coco Region Scene paint",
     "data": """
         VOC_CLASSES VOID DataError LabeledImages Masks check download_voc read read_coco read_folder
         read_masks read_voc report
     """,
     "depthwise": "FastDepthwise",
+    "erasing": """
+        draw_class attention erase_soft erase_hard without cse_loss oc_cse p_oc noc_loss SCOPES
+    """,
     "figures": """
         save as_tensor denormalize voc_palette color_mask overlay_mask overlay_cam show_grid class_legend
         cooccurrence class_bars training_curves threshold_curves against_properties CAM_COLOURS VOID_COLOUR
@@ -42,8 +46,8 @@ NAMES = {
         confusion_matrix miou predict foreground_iou THRESHOLDS
     """,
     "models": """
-        CAMNetwork Encoder parameter_groups save_network load_network fold_batchnorm OUTPUT_STRIDE
-        WEIGHT_PACKAGES
+        CAMNetwork Encoder parameter_groups freeze_batchnorm fixed save_network load_network fold_batchnorm
+        OUTPUT_STRIDE WEIGHT_PACKAGES
     """,
     "paper": """
         beside cells claims class_groups grid hyper_parameters newer_methods printed same_cells settings
@@ -54,10 +58,12 @@ NAMES = {
         path_exists each
     """,
     "problems": "DataError gather raise_all",
+    "puzzle": "tile merge reconstruction_loss loss",
     "runs": "Stage folder start require manifest portable",
     "sampling": "TrainingOrder TrainingSamples mix",
     "schedules": "linear poly",
     "stores": "StoredCAM CAMStore resize_maps LEVELS",
+    "strategies": "Strategy named generator_terms generator_loss STRATEGIES ERASERS SMOOTHING",
     "tables": "class_group_scores",
     "toyvoc": "label_sets areas draw write palette CLASSES RELATIVE_SIZE",
     "training": "TrainingSettings train PRECISIONS",

@@ -381,7 +381,7 @@ def test_progress_is_shown(images, tmp_path, capsys):
     ours = network()
     training.train(ours, images, tmp_path, settings(), cpu=True)
     shown = capsys.readouterr().err
-    assert "train: 100%" in shown
+    assert "cam: 100%" in shown  # the strategy
     assert "6/6" in shown
     assert "loss=" in shown
     assert "epoch=2/2" in shown
