@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
+from scipy import stats
 
 from pnoc_lib.images import VOID, Masks
 from pnoc_lib.problems import DataError, gather
@@ -23,7 +24,15 @@ PROPERTIES = {
     "cardinality": "L",
 }  # and their print names
 COUNTED = ("occurrence", "cardinality")  # printed as they are, not in percent
-METHODS = {"cam": "CAM"}  # strategies and their columns in Tables 1 and 3
+_PLAIN = {
+    "cam": "CAM", "cam-more": "CAM+", "oc-cse": "OC-CSE", "puzzle": "P",
+    "p-oc": "P-OC", "noc-cse": "NOC-CSE", "p-noc": "P-NOC",
+}  # fmt: skip
+METHODS = _PLAIN | {  # names of the strategies in the paper's text and in Tables 2, 4 and 5; CAM+ is ours
+    f"{strategy}-ls": f"{name}{' ' if name.endswith('+') else ''}+LS" for strategy, name in _PLAIN.items()
+}
+TABLE_3 = {"OC-CSE": "CSE", "P-OC+LS": "POC", "P-NOC+LS": "PNOC"}  # other names of the columns of Tables 1 and 3
+SMOOTHED = ("p-oc", "p-noc")  # strategies of which the paper has rows with and without label smoothing
 SIZE_CUTS = (0.135, 0.186)  # image fraction; VOC12 train has no class in 11.8..15.2 % and in 18.0..19.1 %
 FREQUENCY_CUTS = (0.0543, 0.0676)  # of the images; of the 1464 of VOC12 train 79.5 and 99, between 78 | 81 and 93 | 105
 SEMANTIC_GROUPS = {
@@ -37,6 +46,22 @@ SHORT_LABELS = {
     "aeroplane": "a.plane", "bicycle": "bike", "diningtable": "d.table",
     "motorbike": "m.bike", "pottedplant": "p.plant", "tvmonitor": "tv",
 }  # fmt: skip
+
+
+def method_name(strategy: str, label_smoothing: float | None = None) -> str:
+    """What the paper calls a training, "P-OC+LS"; CAM+ is ours: an ordinary classifier trained on.
+
+    strategy: a key of `METHODS`; another keeps its own name. label_smoothing: that of the training, by default the
+    strategy's own.
+    Reads the paper as: "+LS" tells trainings of P-OC and P-NOC apart. It is silent about the vanilla classifier, and
+    the published code trains that with smoothing in some versions and without in others; there only a strategy that
+    is itself called so gets the mark.
+    """
+    plain = strategy.removesuffix("-ls")
+    named = strategy != plain
+    given = named if label_smoothing is None else label_smoothing > 0
+    smoothed = given and (named or plain in SMOOTHED)
+    return METHODS.get(f"{plain}-ls" if smoothed else plain, strategy)
 
 
 def pixel_counts(masks: Masks, *, workers: int | None = None, progress: bool = True) -> pd.DataFrame:
@@ -163,6 +188,14 @@ def correlations(properties: pd.DataFrame, ious: Mapping[str, pd.Series] | None 
     """
     table = _joined(properties, ious or {}).drop(index=BACKGROUND, errors="ignore")
     return table.corr(min_periods=3).loc[list(PROPERTIES)]
+
+
+def chance_correlation(classes: int) -> float:
+    """|rho| that two unrelated columns exceed in 5 % of draws, by Student's t; 1 for fewer than 3 classes."""
+    if classes < 3:
+        return 1.0
+    t = stats.t.ppf(0.975, classes - 2)
+    return float(t / np.sqrt(classes - 2 + t**2))
 
 
 def group_table(

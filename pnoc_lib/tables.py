@@ -25,7 +25,7 @@ def class_group_scores(
     """
     rows = []
     for method in dict.fromkeys(method for method, _ in ious):
-        runs = {run: _cells(iou, properties, groups) for (name, run), iou in ious.items() if name == method}
+        runs = {run: group_cells(iou, properties, groups) for (name, run), iou in ious.items() if name == method}
         cells = pd.DataFrame(runs)
         threshold = float(np.mean([thresholds[method, run] for run in runs]))
         spread = cells.std(axis=1, ddof=1) if len(runs) > 1 else pd.Series(np.nan, cells.index)
@@ -35,8 +35,10 @@ def class_group_scores(
     return pd.DataFrame(rows)
 
 
-def _cells(iou: pd.Series, properties: pd.DataFrame, groups: Mapping[str, Mapping[str, Sequence[str]]]) -> pd.Series:
-    """One IoU column of Table 3 by the names of its rows."""
+def group_cells(
+    iou: pd.Series, properties: pd.DataFrame, groups: Mapping[str, Mapping[str, Sequence[str]]]
+) -> pd.Series:
+    """One IoU column of Table 3 for one run, by the names of its rows; fractions, NaN where there is no value."""
     table = iou.to_frame("iou")
     overall = analysis.overall(table)["iou"]
     cells = {**iou, "overall μ": overall["mean"], "overall σ": overall["sigma"]}
@@ -46,3 +48,48 @@ def _cells(iou: pd.Series, properties: pd.DataFrame, groups: Mapping[str, Mappin
     for name, value in analysis.correlations(properties, {"iou": iou})["iou"].items():
         cells[f"ρ {analysis.PROPERTIES[name]}"] = value
     return pd.Series(cells, dtype=float)
+
+
+def epoch_scores(curves: Mapping[tuple[str, int], pd.DataFrame], **settings: str) -> pd.DataFrame:
+    """Columns E1, E2, ... of Tables 2 and 4: estimates after every epoch, mean and spread of the seeds of each row.
+
+    curves: (row, seed) -> epochs.csv of a training: epoch, and miou and threshold where it was estimated.
+    Returns row, column, mean, sd (n - 1; NaN for one), seeds, threshold (mean) and the settings; no lines where nothing
+    was estimated.
+    """
+    parts = []
+    for row in dict.fromkeys(row for row, _ in curves):
+        known = [curve for (name, _), curve in curves.items() if name == row and "miou" in curve]
+        known = [curve.dropna(subset="miou") for curve in known if curve["miou"].notna().any()]
+        if not known:
+            continue
+        by_epoch = pd.concat(known).groupby("epoch")
+        score = by_epoch["miou"]
+        lines = pd.DataFrame({"mean": score.mean(), "sd": score.std(ddof=1), "seeds": score.count()})
+        if "threshold" in known[0]:
+            lines["threshold"] = by_epoch["threshold"].mean()
+        columns = [f"E{epoch}" for epoch in lines.index]
+        parts.append(lines.assign(row=row, column=columns, **settings).reset_index(drop=True))
+    columns = ["row", "column", "mean", "sd", "seeds"]
+    if not parts:
+        return pd.DataFrame(columns=columns)
+    together = pd.concat(parts, ignore_index=True)
+    return together[[*columns, *together.columns.difference(columns, sort=False)]]
+
+
+def with_spread(mean: float, sd: float = float("nan"), *, between: str = " ") -> str:
+    """A fraction in percent with its spread, "53.9 ± 0.4"; without one "53.9", and "" for NaN."""
+    if np.isnan(mean):
+        return ""
+    return f"{100 * mean:.1f}" + ("" if np.isnan(sd) else f"{between}± {100 * sd:.1f}")
+
+
+def wide(rows: pd.DataFrame, *, between: str = " ") -> pd.DataFrame:
+    """Rows as from `class_group_scores` or `epoch_scores` in the shape of a printed table: mean ± sd in percent.
+
+    Rows and columns stand in the order in which they come first; a cell that nobody measured is empty.
+    """
+    names, columns = (list(dict.fromkeys(rows[name])) for name in ("row", "column"))
+    text = [with_spread(line.mean, line.sd, between=between) for line in rows.itertuples()]
+    table = rows.assign(text=text).pivot(index="row", columns="column", values="text")
+    return table.reindex(index=names, columns=columns).fillna("").rename_axis(columns=None)

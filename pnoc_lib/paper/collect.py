@@ -13,19 +13,11 @@ from typing import Any
 
 import pandas as pd
 
-from pnoc_lib import analysis, files, runs
+from pnoc_lib import analysis, files, runs, tables
 from pnoc_lib.paper import compare, reader
 
-STRATEGIES = {  # their names in Tables 2 and 4, and their columns in Tables 1 and 3 and in Table 5
-    "cam": ("CAM", "CAM", "CAM"),
-    "oc-cse": ("OC-CSE", "CSE", "OC-CSE"),
-    "puzzle": ("P", "P", "P"),
-    "p-oc": ("P-OC", "POC", "P-OC"),
-    "noc-cse": ("NOC-CSE", "NOC-CSE", "NOC-CSE"),
-    "p-noc": ("P-NOC", "PNOC", "P-NOC"),
-}
+NAMES = {column: name for name, column in analysis.TABLE_3.items()}  # columns of Tables 1 and 3 under their own names
 BACKBONES = {"resnest269e": "RS269", "resnest101e": "RS101"}
-SMOOTHED = ("p-oc", "p-noc")  # strategies of which the tables have a row with and one without label smoothing
 TTA = "TTA"
 
 
@@ -109,7 +101,7 @@ def measured(found: Sequence[Finished]) -> dict[int, pd.DataFrame]:
             number = int(path.stem.removeprefix("measured-table"))
             rows = pd.read_csv(path).assign(experiment=one.experiment)
             if number == 3 and one.parameters.get("dataset") == "coco14":
-                number, rows = 5, _as_table_5(rows)
+                number, rows = 5, as_table(5, rows)
             left.setdefault(number, []).append(rows)
     for one in found:
         if one.stage == "00_data" and one.parameters.get("dataset") != "coco14":
@@ -151,15 +143,16 @@ def counts(rows: Mapping[int, pd.DataFrame]) -> pd.DataFrame:
 
 
 def model_name(parameters: Mapping[str, Any]) -> str:
-    """The row of Tables 2 and 4 that a training belongs to, "RS269 CAM"; other backbones keep their own name.
-
-    Reads the paper as: "+LS" tells rows of P-OC and P-NOC apart. It is silent about the vanilla classifier, and the
-    published code trains that with smoothing in some versions and without in others, so there the row is the same.
-    """
-    strategy = parameters["strategy"]
-    smoothing = "+LS" if strategy in SMOOTHED and parameters.get("label_smoothing", 0) > 0 else ""
+    """The row of Tables 2 and 4 that a training belongs to, "RS269 CAM"; other backbones keep their own name."""
     backbone = BACKBONES.get(parameters["backbone"], parameters["backbone"])
-    return f"{backbone} {STRATEGIES.get(strategy, (strategy,))[0]}{smoothing}"
+    return f"{backbone} {analysis.method_name(parameters['strategy'], parameters.get('label_smoothing'))}"
+
+
+def as_table(number: int, rows: pd.DataFrame) -> pd.DataFrame:
+    """Class scores written as for Table 3, under the names of Table 1, 3 or 5; rows that it has not are dropped."""
+    if number == 3:
+        return rows
+    return _as_table_1(rows) if number == 1 else _as_table_5(rows)
 
 
 def _as_table_1(rows: pd.DataFrame) -> pd.DataFrame:
@@ -174,9 +167,8 @@ def _as_table_5(rows: pd.DataFrame) -> pd.DataFrame:
     """Class scores on COCO, written as for Table 3, under the names of Table 5; rows that it has not are dropped."""
     table = reader.table(5, printed=True)
     names = {"overall μ": "overall"} | {row: row for row in table.index}
-    columns = {three: five for _, three, five in STRATEGIES.values()}
     kept = rows[rows["row"].isin(list(names))]
-    return kept.assign(row=kept["row"].map(names), column=kept["column"].replace(columns))
+    return kept.assign(row=kept["row"].map(names), column=kept["column"].replace(NAMES))
 
 
 def _properties(one: Finished) -> pd.DataFrame:
@@ -208,20 +200,17 @@ def _epochs(found: Sequence[Finished]) -> Iterator[tuple[int, pd.DataFrame]]:
         if one.stage == "01_train_priors" and (one.folder / "epochs.csv").is_file():
             alike.setdefault((one.experiment, model_name(one.parameters)), []).append(one)
     for (experiment, row), group in alike.items():
-        curves = [pd.read_csv(one.folder / "epochs.csv") for one in group]
-        curves = [curve for curve in curves if "miou" in curve and curve["miou"].notna().any()]
-        if not curves:
-            continue
         given = group[0].parameters
-        by_epoch = pd.concat(curves).groupby("epoch")
-        score, split = by_epoch["miou"], given["eval_split"]
-        lines = pd.DataFrame({"mean": score.mean(), "sd": score.std(), "seeds": score.count()})
-        if "threshold" in curves[0]:
-            lines["threshold"] = by_epoch["threshold"].mean()
-        about = f"{given['dataset']} {split}, {given.get('estimate_images', 0)} images at most"
-        lines = lines.assign(row=row, split=about, chosen_on=split, preset=experiment, experiment=experiment)
-        lines["column"] = [f"E{epoch}" for epoch in lines.index]
-        yield (4 if given["dataset"] == "coco14" else 2), lines.reset_index(drop=True)
+        split = given["eval_split"]
+        lines = tables.epoch_scores(
+            {(row, k): pd.read_csv(one.folder / "epochs.csv") for k, one in enumerate(group)},
+            split=f"{given['dataset']} {split}, {given.get('estimate_images', 0)} images at most",
+            chosen_on=split,
+            preset=experiment,
+            experiment=experiment,
+        )
+        if len(lines):
+            yield (4 if given["dataset"] == "coco14" else 2), lines
 
 
 def _with_augmentation(
@@ -229,19 +218,16 @@ def _with_augmentation(
 ) -> Iterator[tuple[int, pd.DataFrame]]:
     """Column TTA of Tables 2 and 4: the overall mIoU of Tables 3 and 5, under the name of the training behind it."""
     trained = {
-        (one.experiment, one.parameters["strategy"]): model_name(one.parameters)
+        (one.experiment, analysis.method_name(one.parameters["strategy"], one.parameters.get("label_smoothing"))): one
         for one in found
         if one.stage == "01_train_priors"
     }
-    for number, target, row, place in ((3, 2, "overall μ", 1), (5, 4, "overall", 2)):
-        strategies = {names[place]: strategy for strategy, names in STRATEGIES.items()}
+    rows_of = {key: model_name(one.parameters) for key, one in trained.items()}
+    for number, target, row in ((3, 2, "overall μ"), (5, 4, "overall")):
         for rows in left.get(number, ()):
             if rows.empty:
                 continue
-            means = rows[(rows["row"] == row) & rows["column"].isin(list(strategies))]
-            keys = [
-                (experiment, strategies[column])
-                for experiment, column in zip(means["experiment"], means["column"], strict=True)
-            ]
-            means = means.assign(row=[trained.get(key) for key in keys], column=TTA)
+            means = rows[rows["row"] == row]
+            keys = zip(means["experiment"], means["column"].replace(NAMES), strict=True)
+            means = means.assign(row=[rows_of.get(key) for key in keys], column=TTA)
             yield target, means.dropna(subset="row")
