@@ -409,3 +409,84 @@ def test_a_batchnorm_without_a_convolution_before_it_stays():
     folded = models.fold_batchnorm(layers, torch.zeros(1, 3, 4, 4))
     assert norms(folded) == 1
     torch.testing.assert_close(folded(pictures(1, 3, 4, 4)), layers(pictures(1, 3, 4, 4)))
+
+
+# networks that are held fixed, wholly or in their BatchNorm
+
+
+def test_a_fixed_network_is_in_evaluation_mode_and_takes_no_gradients(small):
+    network, images = copy.deepcopy(small).train(), pictures(2, 3, 64, 64).requires_grad_()
+    network.encoder.model.conv_stem.requires_grad_(False)  # stays so afterwards
+    network.encoder.model.bn1.eval()
+    learning = {name: p.requires_grad for name, p in network.named_parameters()}
+    modes = [module.training for module in network.modules()]
+    before = state_of(network)
+    with models.fixed(network) as held:
+        assert held is network
+        assert not any(module.training for module in network.modules())
+        assert not any(p.requires_grad for p in network.parameters())
+        maps = network(images)
+    assert {name: p.requires_grad for name, p in network.named_parameters()} == learning
+    assert [module.training for module in network.modules()] == modes
+    maps.square().sum().backward()
+    assert images.grad.abs().sum() > 0  # through it
+    assert all(p.grad is None for p in network.parameters())  # although they learn again
+    assert_same_state(state_of(network), before)
+    torch.testing.assert_close(maps, copy.deepcopy(small).eval()(images))
+
+
+def test_a_network_fixed_in_its_mode_alone_takes_gradients(small):
+    network = copy.deepcopy(small).train()
+    with models.fixed(network, parameters=False):
+        assert not network.training
+        network(pictures(2, 3, 64, 64)).square().sum().backward()
+    assert all(p.grad is not None for p in network.parameters())
+    assert network.training
+
+
+def test_a_network_is_released_after_an_error(small):
+    network = copy.deepcopy(small).train()
+    with pytest.raises(KeyboardInterrupt), models.fixed(network):
+        raise KeyboardInterrupt
+    assert network.training
+    assert all(module.training for module in network.modules())
+    assert all(p.requires_grad for p in network.parameters())
+
+
+def test_frozen_batchnorm_keeps_statistics_and_scales_while_the_rest_learns(small):
+    network = with_statistics(small).train()
+    before = state_of(network)
+    assert models.freeze_batchnorm(network) is network
+    assert network.training and network.head.training
+    expected = copy.deepcopy(network).eval()(pictures(2, 3, 64, 64))
+    maps = network(pictures(2, 3, 64, 64))
+    torch.testing.assert_close(maps, expected)  # running statistics, not those of the batch
+    maps.square().sum().backward()
+    torch.optim.SGD(network.parameters(), lr=0.1, weight_decay=0.1).step()
+    owners = {name for name, module in network.named_modules() if isinstance(module, nn.BatchNorm2d)}
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(tensor, before[name]) == (name.rpartition(".")[0] in owners), name
+
+
+def test_frozen_batchnorm_wakes_up_with_train_and_is_frozen_again(small):
+    network = models.freeze_batchnorm(copy.deepcopy(small).train())
+    norm = next(module for module in network.modules() if isinstance(module, nn.BatchNorm2d))
+    assert not norm.training
+    assert network.train() and norm.training
+    assert not norm.weight.requires_grad  # this part holds
+    models.freeze_batchnorm(network)
+    assert not norm.training
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_pass_that_leaves_the_running_statistics(small, keep):
+    network = with_statistics(small).train()
+    momenta = [module.momentum for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    before, plain = state_of(network), copy.deepcopy(network)
+    with models.keep_statistics(network, keep=keep) as held:
+        assert held is network
+        maps = network(pictures(2, 3, 64, 64))
+    torch.testing.assert_close(maps, plain(pictures(2, 3, 64, 64)))  # the statistics of the batch are used
+    still = all(torch.equal(t, before[name]) for name, t in network.state_dict().items() if "running" in name)
+    assert still == keep
+    assert momenta == [module.momentum for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
