@@ -17,6 +17,8 @@ import os
 import sys
 from pathlib import Path
 
+from pnoc_lib.strategies import STRATEGIES
+
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", "1073741824")  # keep freed memory, as in the Makefile
 os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", "4294967296")
@@ -37,10 +39,12 @@ KNOWN = ["experiment", "common", *SETTINGS, *STAGES]
 if unknown := sorted(set(CONFIG) - set(KNOWN)):
     stop(f"unknown key in the preset: {', '.join(unknown)}; known are {', '.join(KNOWN)}")
 
+if unknown := sorted(set(CONFIG["strategies"]) - set(STRATEGIES)):
+    stop(f"no strategy {', '.join(unknown)}: there are {', '.join(STRATEGIES)}")
 for stage in STAGES:
     blocks = {name for name, value in (CONFIG.get(stage) or {}).items() if isinstance(value, dict)}
-    if unknown := sorted(blocks - set(CONFIG["strategies"])):
-        stop(f"{stage} has a block for {', '.join(unknown)}; the preset's strategies are {', '.join(CONFIG['strategies'])}")
+    if unknown := sorted(blocks - set(STRATEGIES)):
+        stop(f"{stage} has a block for {', '.join(unknown)}, which is no strategy: there are {', '.join(STRATEGIES)}")
 
 EXPERIMENT = CONFIG["experiment"]
 RUNS, REPORTS = f"{CONFIG['runs_root']}/{EXPERIMENT}", f"{CONFIG['reports_root']}/{EXPERIMENT}"
@@ -85,7 +89,7 @@ def ordinary_classifier(wildcards):
     """The run whose weights this one begins with or erases by: that of strategy cam with the same seed."""
     own = CONFIG.get("01_train_priors") or {}
     given = {**own, **(own.get(wildcards.strategy) or {})}
-    needed = wildcards.strategy != "cam" and ("oc" in wildcards.strategy or given.get("from_oc"))
+    needed = STRATEGIES[wildcards.strategy].eraser or given.get("from_oc")
     if not needed or given.get("oc_weights"):
         return []
     return f"{RUNS}/01_train_priors/cam-s{wildcards.seed}/manifest.json"

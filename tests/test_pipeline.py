@@ -187,7 +187,8 @@ def test_every_preset_asks_for_the_same_notebooks(root, project, preset):
         ("tiny.yaml", ("--set", "epochs"), "cannot read the override 'epochs': write notebook.parameter=value"),
         ("tiny.yaml", ("--data", "no/such"), "no data set in no/such: give DATA the folder that holds the images"),
         ("tiny.yaml", ("--set", "01_train_prior.naps=1"), "unknown key in the preset: 01_train_prior"),
-        ("tiny.yaml", ("--set", "01_train_priors.p-nok.naps=1"), "01_train_priors has a block for p-nok; the preset's"),
+        ("tiny.yaml", ("--set", "strategies=[p-nok]"), "no strategy p-nok: there are cam, cam-more"),
+        ("tiny.yaml", ("--set", "01_train_priors.p-nok.naps=1"), "01_train_priors has a block for p-nok, which is no"),
     ],
 )
 def test_what_cannot_run_is_told_in_a_sentence(root, project, preset, options, sentence):

@@ -1,5 +1,6 @@
 """The files around the library agree with each other and with the paper."""
 
+import dataclasses
 import os
 import re
 import shutil
@@ -10,9 +11,12 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
+from pnoc_lib.strategies import STRATEGIES
+from pnoc_lib.training import TrainingSettings
+
 CONDA_NAMES = {"torch": "pytorch", "pydensecrf2": "pydensecrf"}
 CONDA_NAMES["snakemake"] = "snakemake-minimal"
-PRESETS = ["coco14", "demo", "smoke", "voc12", "voc12-animals"]
+PRESETS = ["coco14", "demo", "demo-seeds", "smoke", "voc12", "voc12-animals"]
 
 # Section 6.1 of the paper; where its text is silent, or its published code differs, the published code
 PAPER = {
@@ -20,8 +24,8 @@ PAPER = {
     "epochs": 15,
     "batch_size": 32,
     "accumulation": 1,
-    "augment": "randaugment",
-    "label_smoothing": 0.1,
+    "augment": None,
+    "label_smoothing": None,
     "new_factor": 10.0,
     "momentum": 0.0,
     "weight_decay": 1e-4,
@@ -30,6 +34,21 @@ PAPER = {
 }
 VOC12 = PAPER | {"lr": 0.1, "crop_size": 512, "resize_min": 320, "resize_max": 640}
 COCO14 = PAPER | {"lr": 0.05, "crop_size": 640, "resize_min": 400, "resize_max": 800}
+GAME = {  # Section 6.1 and Algorithm 1
+    "lambda_re": 4.0,
+    "ramp_re": 0.5,
+    "lambda_cse_first": 0.3,
+    "lambda_cse": 1.0,
+    "lambda_noc": 1.0,
+    "delta_noc": 0.2,
+    "k_noc": 1,
+    "erase_scope": "batch",
+    "from_oc": False,
+    "leaky_noc": False,
+    "average_accumulated": False,
+    "batchnorm": "normal",
+    "tile_statistics": True,
+}
 
 
 def requirements(root):
@@ -60,18 +79,52 @@ def test_conda_route_names_the_same_packages_and_bounds(root):
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_are_named_for_what_they_run(root, name):
     assert preset(root, name)["experiment"] == name
-    assert preset(root, name)["strategies"] == ["cam"]
+    assert set(preset(root, name)["strategies"]) <= set(STRATEGIES)
 
 
 def test_presets_are_all_known(root):
     assert sorted(path.stem for path in (root / "configs").glob("*.yaml")) == PRESETS
 
 
+def settings_of(root, name, strategy):
+    """What a preset and the defaults make of one training."""
+    told = dict(preset(root, name)["01_train_priors"])
+    told |= told.get(strategy, {})
+    known = {field.name for field in dataclasses.fields(TrainingSettings)}
+    return TrainingSettings(strategy=strategy, **{key: value for key, value in told.items() if key in known})
+
+
 @pytest.mark.parametrize(("name", "expected"), [("voc12", VOC12), ("coco14", COCO14)])
 def test_training_of_the_paper_presets_is_the_papers(root, name, expected):
+    """Batches of 16, two an optimiser step, where tiles must fit as well; jitter but for ordinary classifiers."""
+    for strategy in preset(root, name)["strategies"]:
+        halved = strategy.startswith("p")
+        special = {"batch_size": 16, "accumulation": 2} if halved else {}
+        special["augment"] = "randaugment" if strategy == "cam" else "jitter"
+        special["label_smoothing"] = 0.1 if strategy == "cam" or strategy.endswith("-ls") else 0.0
+        whole = {key: value for key, value in (expected | GAME | special).items() if key != "backbone"}
+        told = dataclasses.asdict(settings_of(root, name, strategy))
+        assert {key: told[key] for key in whole} == whole, strategy
+        assert set(told) - set(whole) == {"strategy", "seed"}
     told = preset(root, name)["01_train_priors"]
-    assert {key: told[key] for key in expected} == expected
-    assert set(told) - set(expected) == {"weights", "num_workers"}  # nothing else is set
+    assert (told["backbone"], told["weights"]) == (PAPER["backbone"], "timm")
+
+
+@pytest.mark.parametrize("name", ["demo", "demo-seeds"])
+def test_strategies_of_the_demo_share_all_their_settings(root, name):
+    """But the ordinary classifier, with which all of them begin; so none is favoured."""
+    told = preset(root, name)
+    assert told["strategies"] == ["cam", "cam-more", "puzzle", "oc-cse", "p-oc", "p-noc"]
+    alike = [settings_of(root, name, strategy) for strategy in told["strategies"][1:]]
+    assert len({dataclasses.replace(settings, strategy="cam") for settings in alike}) == 1
+    assert alike[0].from_oc and not settings_of(root, name, "cam").from_oc
+
+
+def test_the_demo_with_three_seeds_is_the_demo(root):
+    one, three = preset(root, "demo"), preset(root, "demo-seeds")
+    assert three.pop("seeds") == [0, 1, 2] and one.pop("seeds") == [0]
+    assert (three.pop("experiment"), one.pop("experiment")) == ("demo-seeds", "demo")
+    assert one == three
 
 
 @pytest.mark.parametrize("name", ["voc12", "coco14"])

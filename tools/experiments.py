@@ -29,6 +29,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="CSV that takes one line a variant and seed")
     parser.add_argument("--data", default="", help="folder of the data set, in place of the plan's")
     parser.add_argument("--work", type=Path, default=Path("runs/experiments"), help="folder of weights")
+    parser.add_argument("--oc", default="", help="weights of the ordinary classifier, {seed} in the name; else trained")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--only", nargs="+", default=[], help="names of variants to run; all by default")
     parser.add_argument("--threads", type=int, default=0, help="of each process; 0: PyTorch's choice")
@@ -68,7 +69,10 @@ def run(plan: dict, name: str, change: dict, seed: int, options: argparse.Namesp
     folder = options.work / options.plan.stem
     oc = copy.deepcopy(start)
     base = training.TrainingSettings(seed=seed, **(plan["common"] | plan["oc"]))
-    training.train(oc, images, folder / f"oc-s{seed}", base, num_workers=1, progress=False)
+    if options.oc:
+        oc.load_state_dict(models.load_network(options.oc.format(seed=seed)).state_dict())
+    else:
+        training.train(oc, images, folder / f"oc-s{seed}", base, num_workers=1, progress=False)
     place = folder / f"{name}-s{seed}"
     if change.get("epochs") == 0:
         network, history = oc, pd.DataFrame([{}])
