@@ -240,32 +240,78 @@ def threshold_curves(
 
     sweeps: per method one table of columns threshold, miou, fpr, fnr (fractions), or one a seed: then the line is the
     mean and the band spans the seeds. The best threshold of each (an oracle) is marked; `fixed` is drawn as a line.
+    For more than three methods FP and FN get a panel each, and every method a line style of its own.
     """
+    crowded = len(sweeps) > 3
     with plt.rc_context(plain):
-        fig, (left, right) = plt.subplots(1, 2, figsize=(8.6, 3.2))
+        size, widths = ((9.6, 3.9), (1.6, 1, 1)) if crowded else ((8.6, 3.2), (1, 1))
+        fig, axes = plt.subplots(1, len(widths), figsize=size, width_ratios=widths)
+        left, positive, negative = axes[0], axes[1], axes[-1]
         for number, (name, tables) in enumerate(sweeps.items()):
             tables = [tables] if isinstance(tables, pd.DataFrame) else list(tables)
             colour, x = CYCLE[number % len(CYCLE)], tables[0]["threshold"]
-            line = LINES[number // len(CYCLE) % len(LINES)]
+            line = LINES[(number + number // len(CYCLE)) % len(LINES)] if crowded else "-"
             _curve(left, x, [t["miou"] for t in tables], color=colour, ls=line, label=name)
             mean = np.mean([t["miou"] for t in tables], axis=0)
             left.plot(x[int(mean.argmax())], 100 * mean.max(), "o", ms=6, mfc="w", mec=colour, mew=1.6)
-            _curve(right, x, [t["fpr"] for t in tables], color=colour, ls="-")
-            _curve(right, x, [t["fnr"] for t in tables], color=colour, ls="--")
+            _curve(positive, x, [t["fpr"] for t in tables], color=colour, ls=line)
+            _curve(negative, x, [t["fnr"] for t in tables], color=colour, ls=line if crowded else "--")
         if fixed is not None:
-            for axis in (left, right):
+            for axis in axes:
                 axis.axvline(fixed, color="0.6", lw=0.8, ls=":")
-        left.set(title="(a) mIoU (%)", xlabel="background threshold")
-        right.set(title="(b) shares of the union (%)", xlabel="background threshold")
+        for axis in axes:
+            axis.set_xlabel("background threshold")
+        left.set(title="(a) mIoU (%)")
+        positive.set(title="(b) false positives (% of the union)" if crowded else "(b) shares of the union (%)")
         marks = [Line2D([], [], marker="o", ls="", mfc="w", mec="k", label="best (oracle)")]
-        left.legend(handles=[*left.get_legend_handles_labels()[0], *marks])
-        kinds = [
-            Line2D([], [], color="k", ls="-", label="false positive"),
-            Line2D([], [], color="k", ls="--", label="false negative"),
+        handles = [*left.get_legend_handles_labels()[0], *marks]
+        _from_zero(*axes)
+        if crowded:
+            negative.set(title="(c) false negatives")
+            fig.tight_layout(rect=(0, 0.07 * -(-len(handles) // 8) + 0.02, 1, 1))
+            fig.legend(handles=handles, loc="lower center", ncols=min(len(handles), 8), handlelength=2.6)
+        else:
+            left.legend(handles=handles)
+            kinds = {"-": "false positive", "--": "false negative"}
+            positive.legend(handles=[Line2D([], [], color="k", ls=ls, label=name) for ls, name in kinds.items()])
+            fig.tight_layout()
+    return _closed(fig)
+
+
+def game_over_seeds(histories: Mapping[str, Sequence[pd.DataFrame]]) -> Figure:
+    """How the game between f and its eraser goes, epoch by epoch: one colour a method, a band over its seeds.
+
+    histories: per method one epochs.csv a seed, with p_soft and erased_soft, and p_hard and erased_hard where `noc`
+    learns; fractions. Panels: what the eraser still sees after soft erasure, what `noc` sees after hard erasure (left
+    out when nobody has it), and the erased shares, hard ones dashed. Raises ValueError for a method without p_soft.
+    """
+    lacking = [name for name, tables in histories.items() if not all("p_soft" in table for table in tables)]
+    if lacking or not histories:
+        raise ValueError(f"no erasing in the history of {', '.join(lacking) or 'nobody'}: give strategies that erase")
+    hard = any("p_hard" in table for tables in histories.values() for table in tables)
+    panels = {"(a) p(r | soft erasure), %": {"p_soft": "-"}}
+    panels |= {"(b) p(r | hard erasure), %": {"p_hard": "-"}} if hard else {}
+    panels |= {f"({'c' if hard else 'b'}) erased share of the pixels, %": {"erased_soft": "-", "erased_hard": "--"}}
+    with plt.rc_context(plain):
+        fig, axes = plt.subplots(1, len(panels), figsize=(3.2 * len(panels), 2.9), sharey=True)
+        for axis, (title, columns) in zip(axes, panels.items(), strict=True):
+            for number, tables in enumerate(histories.values()):
+                for column, line in columns.items():
+                    if all(column in table for table in tables):
+                        seeds = [table.set_index("epoch")[column] for table in tables]
+                        seeds = pd.concat(seeds, axis=1, join="inner").sort_index()
+                        style = {"color": CYCLE[number % len(CYCLE)], "marker": "os^Dv"[number % 5], "ms": 4}
+                        _curve(axis, seeds.index, seeds.to_numpy().T, ls=line, **style)
+            axis.set(title=title, xlabel="epoch", ylim=(0, 102))
+            axis.xaxis.get_major_locator().set_params(integer=True)
+        handles = [
+            Line2D([], [], color=CYCLE[number % len(CYCLE)], marker="os^Dv"[number % 5], ms=4, label=name)
+            for number, name in enumerate(histories)
         ]
-        right.legend(handles=kinds)
-        _from_zero(left, right)
-        fig.tight_layout()
+        if hard:
+            handles.append(Line2D([], [], color="k", ls="--", label="hard erasure"))
+        fig.tight_layout(rect=(0, 0.1, 1, 1))
+        fig.legend(handles=handles, loc="lower center", ncols=min(len(handles), 8))
     return _closed(fig)
 
 

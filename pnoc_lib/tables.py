@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from pnoc_lib import analysis
+from pnoc_lib import analysis, metrics
 
 
 def class_group_scores(
@@ -48,6 +48,33 @@ def group_cells(
     for name, value in analysis.correlations(properties, {"iou": iou})["iou"].items():
         cells[f"ρ {analysis.PROPERTIES[name]}"] = value
     return pd.Series(cells, dtype=float)
+
+
+def class_ious(confusion: np.ndarray, classes: Sequence[str], kept: Sequence[str] | None = None) -> pd.Series:
+    """IoU by class, background first; NaN for a class without a pixel and, with `kept`, for those not named there."""
+    ious = metrics.class_scores(confusion, classes).set_index("class")["iou"]
+    return ious.where(ious.index.isin(list(kept))) if kept else ious
+
+
+def groups_with_spread(
+    rows: pd.DataFrame, properties: pd.DataFrame, groups: Mapping[str, Mapping[str, Sequence[str]]]
+) -> pd.DataFrame:
+    """Table 1: groups with their members, O, %S, %C and L, and mean ± sd of every method, all as text.
+
+    rows: as from `class_group_scores`. properties, groups: as from `analysis`.
+    """
+    table = analysis.group_table(properties, {}, groups)
+    background = table["Class"] == analysis.BACKGROUND
+    table = table[(background | (table["part"] != "classes")) & (table["Class"] != "overall sigma")]
+    names = []
+    for part, name in table[["part", "Class"]].to_numpy():
+        both = part == "semantic" and name in properties.index  # a class and a group of one name
+        names.append(f"{name} (group)" if both else name.replace("overall mean", "overall μ").replace("rho", "ρ"))
+    shown = table[["Class", "Group", *analysis.PROPERTIES.values()]].copy()
+    for label in analysis.PROPERTIES.values():
+        shown[label] = shown[label].map(lambda value: "" if np.isnan(value) else f"{value:.1f}")
+    text = wide(rows).reindex(names).fillna("").set_axis(shown.index)
+    return shown.join(text).rename(columns={"Class": "Group", "Group": "Classes"})
 
 
 def epoch_scores(curves: Mapping[tuple[str, int], pd.DataFrame], **settings: str) -> pd.DataFrame:

@@ -13,8 +13,8 @@ import pnoc_lib
 NAMES = {
     "analysis": """
         pixel_counts label_sets class_properties class_cooccurrence class_groups group_means overall
-        correlations group_table as_printed short_groups BACKGROUND PROPERTIES METHODS SIZE_CUTS
-        FREQUENCY_CUTS SEMANTIC_GROUPS SHORT_LABELS
+        correlations group_table as_printed short_groups method_name chance_correlation BACKGROUND
+        PROPERTIES METHODS TABLE_3 SMOOTHED SIZE_CUTS FREQUENCY_CUTS SEMANTIC_GROUPS SHORT_LABELS
     """,
     "augment": """
         TrainingTransform RandAugment resize_longer normalize random_crop color_jitter apply_operation
@@ -33,7 +33,8 @@ NAMES = {
     """,
     "figures": """
         save as_tensor denormalize voc_palette color_mask overlay_mask overlay_cam show_grid class_legend
-        cooccurrence class_bars training_curves threshold_curves against_properties CAM_COLOURS VOID_COLOUR
+        cooccurrence class_bars training_curves threshold_curves game_over_seeds against_properties
+        CAM_COLOURS VOID_COLOUR
         CYCLE LINES GROUP_COLOURS
     """,
     "files": "atomic write_text write_json read_json write_csv write_tensors read_tensors",
@@ -64,7 +65,9 @@ NAMES = {
     "schedules": "linear poly",
     "stores": "StoredCAM CAMStore resize_maps LEVELS",
     "strategies": "Strategy named generator_terms generator_loss STRATEGIES ERASERS SMOOTHING",
-    "tables": "class_group_scores",
+    "tables": """
+        class_group_scores group_cells class_ious groups_with_spread epoch_scores with_spread wide
+    """,
     "toyvoc": "label_sets areas draw write palette CLASSES RELATIVE_SIZE",
     "training": "TrainingSettings train PRECISIONS",
     "voc": "read_voc read_masks boxed_classes read_ids download_voc VOC_CLASSES",

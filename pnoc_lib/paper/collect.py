@@ -142,6 +142,29 @@ def counts(rows: Mapping[int, pd.DataFrame]) -> pd.DataFrame:
     return pd.DataFrame.from_dict(lines, orient="index").rename_axis("table")
 
 
+def trainings(found: Sequence[Finished]) -> dict[tuple[str, int], Finished]:
+    """The finished trainings among runs of one experiment, by strategy and seed."""
+    return {
+        (one.parameters["strategy"], one.parameters["seed"]): one for one in found if one.stage == "01_train_priors"
+    }
+
+
+def method_names(strategies: Sequence[str], trained: Mapping[tuple[str, int], Finished]) -> dict[str, str]:
+    """What the paper calls each strategy, by the label smoothing of its training where that is there to be asked.
+
+    trained: as from `trainings`. Raises ValueError when two strategies would bear one name.
+    """
+    smoothing = {strategy: one.parameters.get("label_smoothing") for (strategy, _), one in trained.items()}
+    names = {strategy: analysis.method_name(strategy, smoothing.get(strategy)) for strategy in strategies}
+    for strategy, name in names.items():
+        if alike := [other for other in names if names[other] == name and other != strategy]:
+            raise ValueError(
+                f"{strategy} and {alike[0]} were trained as one and the same, {name}: name one of them, "
+                "or leave label_smoothing to the strategies when you train"
+            )
+    return names
+
+
 def model_name(parameters: Mapping[str, Any]) -> str:
     """The row of Tables 2 and 4 that a training belongs to, "RS269 CAM"; other backbones keep their own name."""
     backbone = BACKBONES.get(parameters["backbone"], parameters["backbone"])

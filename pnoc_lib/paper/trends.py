@@ -1,0 +1,224 @@
+"""The paper's statements about priors, checked against runs: trends.csv says which cells, the code below compares them.
+
+A cell is "P|singleton": a method and a row of Table 3; "0" and "1/2" are numbers. Three rows are not in that table:
+peak  where in the training the best estimate of an epoch lies: 0 the first epoch, 1 the last (Tables 2 and 4)
+area  mean mIoU of all thresholds of the sweep (Figure 6)
+Kinds: above (own lies above the highest of the others), below (under the lowest), stronger (above, by absolute value),
+between (inside the range of the others). The difference is positive where the statement is true.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from pandas.io.formats.style import Styler
+
+from pnoc_lib import analysis
+from pnoc_lib.paper import reader, show
+from pnoc_lib.paper.rounding import AGREES, CONTRADICTS, EXPLAINED, UNCHECKED
+
+Runs = Mapping[tuple[str, int], pd.Series]  # (method, seed) -> cells by row, fractions
+HOLDS, WITHIN, FAILS, NOT_RUN = "holds", "within spread", "does not hold", "not run"
+NOT_MEASURED = "not measured"  # the strategies were run, but the row has no value in these data
+EQUAL, NO_NUMBERS = "equal in print", ""  # of the printed numbers
+LIKE = {HOLDS: AGREES, WITHIN: EXPLAINED, EQUAL: EXPLAINED, FAILS: CONTRADICTS, NOT_RUN: UNCHECKED}
+CONSTANTS = {"0": 0.0, "1/2": 0.5}
+KINDS: dict[str, Callable[[float, Sequence[float]], float]] = {
+    "above": lambda own, others: own - max(others),
+    "below": lambda own, others: min(others) - own,
+    "stronger": lambda own, others: abs(own) - max(map(abs, others)),
+    "between": lambda own, others: min(own - min(others), max(others) - own),
+}
+
+
+def statements(dataset: str = "voc") -> pd.DataFrame:
+    """trends.csv, by trend: section, claim (of claims.csv), table, kind, own, others, printed, statement, note.
+
+    dataset: for "coco14" what the paper says of Tables 4 and 5, otherwise of Tables 1 to 3; and what it prints nowhere.
+    printed: what its own numbers make of the statement; "" where it prints none.
+    """
+    frame = pd.read_csv(reader.FOLDER / "trends.csv", dtype=str, keep_default_na=False, index_col="trend")
+    return frame[frame["table"].isin(["4", "5", ""] if dataset == "coco14" else ["1", "2", "3", ""])]
+
+
+def cells(scores: pd.Series, sweep: pd.DataFrame, epochs: pd.DataFrame | None = None) -> pd.Series:
+    """What the statements ask of one run: rows of Table 3 under the paper's labels, area and peak.
+
+    scores: as from `tables.group_cells`. sweep: as from `metrics.threshold_sweep`. epochs: epochs.csv of the training;
+    peak is NaN without it, and where fewer than two epochs have an estimate.
+    """
+    known = pd.Series(dtype=float) if epochs is None or "miou" not in epochs else epochs["miou"].dropna()
+    peak = known.to_numpy().argmax() / (len(known) - 1) if len(known) > 1 else np.nan
+    return pd.concat(
+        [scores.rename(index=analysis.SHORT_LABELS), pd.Series({"area": sweep["miou"].mean(), "peak": peak})]
+    )
+
+
+def in_print(statement: Mapping[str, str] | pd.Series) -> tuple[float, str]:
+    """Difference in the paper's printed numbers, in percent points, and what it makes of the statement.
+
+    NaN and "" for a statement that names no table. Raises ValueError for a cell that the paper does not have.
+    """
+    if not statement["table"]:
+        return float("nan"), NO_NUMBERS
+    number = int(statement["table"])
+    own, *others = (_printed(number, cell) for cell in _cells(statement))
+    difference = round(KINDS[statement["kind"]](own, others), 6)
+    return difference, EQUAL if difference == 0 else HOLDS if difference > 0 else FAILS
+
+
+def verdict(differences: Sequence[float]) -> str:
+    """What one difference a seed, positive where the statement is true, makes of it.
+
+    The spread is the standard deviation over the seeds (n - 1). A mean no larger than it, in either direction, is
+    "within spread". One seed has no spread: its sign decides.
+    """
+    mean = float(np.mean(differences))
+    if len(differences) > 1 and abs(mean) <= np.std(differences, ddof=1):
+        return WITHIN
+    return HOLDS if mean > 0 else FAILS
+
+
+def check(measured: Mapping[str, Runs], selected: pd.DataFrame | None = None, *, classes: int = 20) -> pd.DataFrame:
+    """Every statement against the runs, one line a statement and choice of the threshold.
+
+    measured: "oracle", "fixed" -> (method, seed) -> cells of a run by row, as from `tables.group_cells`, with peak and
+    area. selected: as from `statements`. classes: foreground classes in the correlations.
+    Returns trend, section, statement, table, own, others, printed (difference, percent points), in print (verdict),
+    chosen by, difference (mean over the seeds that all its methods have), sd, seeds, by seed, verdict, note.
+    Differences pair the runs of one seed, which share the order of the images and the first ordinary classifier.
+    Beyond the paper: a statement of Table 3, where P-OC and P-NOC are smoothed, takes them without smoothing where the
+    smoothed ones were not run; its note says so.
+    """
+    lines = []
+    for trend, statement in (statements() if selected is None else selected).iterrows():
+        printed, word = in_print(statement)
+        about = {"trend": trend, **statement[["section", "statement", "table", "own", "others"]]}
+        for choice, runs in measured.items():
+            line = {**about, "printed": printed, "in print": word, "chosen by": choice}
+            lines.append(line | _compare(statement, runs, classes))
+    columns = ["trend", "section", "statement", "table", "own", "others", "printed", "in print", "chosen by"]
+    return pd.DataFrame(lines, columns=[*columns, "difference", "sd", "seeds", "by seed", "verdict", "note"])
+
+
+def counts(lines: pd.DataFrame) -> pd.DataFrame:
+    """How many statements of each section have each verdict, for each choice of the threshold."""
+    words = [HOLDS, WITHIN, FAILS, NOT_MEASURED, NOT_RUN]
+    table = lines.groupby(["section", "chosen by", "verdict"], sort=False).size().unstack(fill_value=0)
+    return table.reindex(columns=[word for word in words if word in table]).rename_axis(columns=None)
+
+
+def was_run(lines: pd.DataFrame) -> pd.Series:
+    """Which lines have a difference."""
+    return lines["seeds"] > 0
+
+
+def side_by_side(lines: pd.DataFrame) -> pd.DataFrame:
+    """One line a statement: paper, then difference and verdict of each choice of the threshold, as text; note."""
+    first = lines.drop_duplicates("trend").set_index("trend")
+    table = first[["section", "statement"]].copy()
+    table["paper"] = [f"{value:+.1f}" if np.isfinite(value) else "" for value in first["printed"]]
+    table["in print"] = first["in print"]
+    for choice, part in lines.groupby("chosen by", sort=False):
+        part = part.set_index("trend")
+        table[choice] = [_with_spread(*values) for values in part[["difference", "sd"]].to_numpy(float)]
+        table[f"verdict, {choice}"] = part["verdict"].where(part["seeds"] != 1, part["verdict"] + " (one seed)")
+    notes = lines.groupby("trend", sort=False)["note"].agg(lambda notes: "; ".join(dict.fromkeys(filter(None, notes))))
+    return table.assign(note=notes).reset_index(drop=True)
+
+
+def style(lines: pd.DataFrame) -> Styler:
+    """`side_by_side` for the eye: each verdict in words, with a sign and a colour."""
+    table = side_by_side(lines)
+    verdicts = ["in print", *(name for name in table if name.startswith("verdict"))]
+    styler = table.style.format(escape="html").map(_look, subset=verdicts).format(_signed, subset=verdicts)
+    return styler.hide(axis="index").set_properties(subset=["statement", "note"], **{"text-align": "left"})
+
+
+def _compare(statement: pd.Series, runs: Runs, classes: int) -> dict:
+    """Difference, sd, seeds, by seed, verdict and note of one statement."""
+    cells, note = _cells(statement), [statement["note"]]
+    ran = {method for method, _ in runs}
+    lacking = {method for method, _ in cells if method} - ran
+    if lacking and statement["table"] == "3":
+        plain = [(method.removesuffix("+LS"), row) for method, row in cells]
+        if {method for method, _ in plain if method} <= ran:
+            cells, lacking = plain, set()
+            note.append("without label smoothing, as the smoothed were not run")
+    result = {"difference": np.nan, "sd": np.nan, "seeds": 0, "by seed": ""}
+    if lacking:
+        note.append(f"needs {', '.join(name for name in analysis.METHODS.values() if name in lacking)}")
+        return result | {"verdict": NOT_RUN, "note": _joined(note)}
+    by_seed = {}
+    for seed in sorted({seed for _, seed in runs}):
+        values = [_measured(runs, seed, cell) for cell in cells]
+        if np.isfinite(values).all():
+            by_seed[seed] = 100 * KINDS[statement["kind"]](values[0], values[1:])
+    if not by_seed:
+        note.append(f"no seed has a value for {', '.join(dict.fromkeys(row for method, row in cells if method))}")
+        return result | {"verdict": NOT_MEASURED, "note": _joined(note)}
+    differences = list(by_seed.values())
+    mean, several = float(np.mean(differences)), len(differences) > 1
+    chance = 100 * analysis.chance_correlation(classes)
+    if cells[0][1].startswith("ρ") and cells[1:] == [("", "0")] and abs(mean) < chance:
+        note.append(f"|ρ| below {chance:.0f} may be chance with {classes} classes")
+    return {
+        "difference": mean,
+        "sd": float(np.std(differences, ddof=1)) if several else np.nan,
+        "seeds": len(differences),
+        "by seed": ", ".join(f"{seed}: {difference:+.1f}" for seed, difference in by_seed.items()),
+        "verdict": verdict(differences),
+        "note": _joined(note),
+    }
+
+
+def _cells(statement: Mapping[str, str] | pd.Series) -> list[tuple[str, str]]:
+    """Own cell and the others as (method, row); a constant has no method."""
+    texts = [statement["own"], *re.split(r"\s*;\s*", statement["others"])]
+    return [("", text) if text in CONSTANTS else tuple(text.split("|")) for text in texts]
+
+
+def _measured(runs: Runs, seed: int, cell: tuple[str, str]) -> float:
+    method, row = cell
+    if not method:
+        return CONSTANTS[row]
+    return float(runs[method, seed].get(row, np.nan)) if (method, seed) in runs else np.nan
+
+
+def _printed(number: int, cell: tuple[str, str]) -> float:
+    """What the paper prints for a cell, in percent."""
+    method, row = cell
+    if not method:
+        return 100 * CONSTANTS[row]
+    table = reader.table(number)
+    if row == "peak":
+        scores = table.loc[f"RS269 {method}", [name for name in table if re.fullmatch(r"E\d+", name)]].astype(float)
+        return 100 * scores.argmax() / (len(scores) - 1)
+    if number in (2, 4):
+        place = (f"RS269 {method}", "TTA")
+    elif number == 5:
+        place = ("overall", method)
+    else:
+        twins = reader.twin_rows(table, reader.table(3)) if number == 1 else {}
+        names = {three: one for one, three in twins.items()}
+        place = (names.get(row, row), analysis.TABLE_3.get(method, method))
+    return float(reader.lookup(table, f"Table {number}", *place))
+
+
+def _joined(notes: Sequence[str]) -> str:
+    return "; ".join(filter(None, notes))
+
+
+def _with_spread(mean: float, sd: float) -> str:
+    return "" if np.isnan(mean) else f"{mean:+.1f}" + ("" if np.isnan(sd) else f" ± {sd:.1f}")
+
+
+def _look(word: str) -> str:
+    return show.LOOKS.get(LIKE.get(word.removesuffix(" (one seed)"), UNCHECKED), "") if word else ""
+
+
+def _signed(word: str) -> str:
+    return f"{show.SIGNS[LIKE.get(word.removesuffix(' (one seed)'), UNCHECKED)]} {word}" if word else ""
