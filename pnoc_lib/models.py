@@ -128,6 +128,23 @@ def fixed(network: nn.Module, *, parameters: bool = True) -> Iterator[nn.Module]
             module.training = mode
 
 
+@contextmanager
+def keep_statistics(network: nn.Module, *, keep: bool = True) -> Iterator[nn.Module]:
+    """Within the block a pass in training mode leaves the running statistics of every BatchNorm as they are.
+
+    keep: False does nothing.
+    """
+    norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)] if keep else []
+    momenta = [norm.momentum for norm in norms]
+    try:
+        for norm in norms:
+            norm.momentum = 0.0
+        yield network
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+
+
 def save_network(network: CAMNetwork, path: Path | str) -> None:
     """Write the weights, with the backbone's name and the number of classes beside them, as safetensors."""
     metadata = {"backbone": network.backbone, "num_classes": str(network.num_classes)}

@@ -18,6 +18,8 @@ class TrainingSettings:
     `accumulation` iterations make one optimiser step, their gradients summed (`average_accumulated`: averaged).
     lambda_re rises from 0 within the share `ramp_re` of the training; lambda_cse from `lambda_cse_first`, lambda_noc
     from 0, both until its end. erase_scope: whose peak divides the soft mask, "batch" or "image".
+    batchnorm: "normal", or "fixed": statistics and affine parameters of the generator stay as they are at the start.
+    tile_statistics: whether tiles enter the running statistics of BatchNorm as whole images do (normal mode).
     from_oc: the generator starts from the weights of `oc` instead of the backbone's.
     leaky_noc: leave in `noc` the gradients of the generator's step, as the published code does, for comparison.
     Raises ValueError for an impossible value.
@@ -46,6 +48,8 @@ class TrainingSettings:
     delta_noc: float = 0.2
     k_noc: int = 1
     erase_scope: str = "batch"
+    batchnorm: str = "normal"
+    tile_statistics: bool = True
     from_oc: bool = False
     leaky_noc: bool = False
     precision: str = "bf16"
@@ -63,7 +67,11 @@ class TrainingSettings:
         for name in ("lambda_re", "lambda_cse_first", "lambda_cse", "lambda_noc"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}: 0 leaves its term out")
-        for name, choices in {"precision": PRECISIONS, "erase_scope": erasing.SCOPES}.items():
+        for name, choices in {
+            "precision": PRECISIONS,
+            "erase_scope": erasing.SCOPES,
+            "batchnorm": ("normal", "fixed"),
+        }.items():
             if getattr(self, name) not in choices:
                 raise ValueError(f"unknown {name} {getattr(self, name)!r}: choose one of {', '.join(choices)}")
         if not 0 <= self.delta_noc <= 1:

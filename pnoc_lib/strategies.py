@@ -6,7 +6,6 @@ the terms of whichever loss they make (Sections 2.4, 3.1 and 3.2).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
@@ -61,7 +60,7 @@ def named(name: str) -> Strategy:
 
 
 def generator_terms(
-    generator: Callable[[Tensor], Tensor],
+    generator: nn.Module,
     eraser: nn.Module | None,
     images: Tensor,
     labels: Tensor,
@@ -70,12 +69,14 @@ def generator_terms(
     *,
     scope: str = "batch",
     leaky: bool = False,
+    tile_statistics: bool = True,
 ) -> tuple[dict[str, Tensor], Tensor, Tensor | None]:
     """The terms of the generator's loss, lines 4 and 5 of Algorithm 1: those that the strategy has.
 
     generator, eraser: networks from images to raw CAMs; the eraser is `oc` or `noc`, fixed here: gradients pass through
     it to the erased image and none stay in it (`leaky`: they stay, as in the published code).
     images: (N, 3, H, W) normalised. labels: (N, C), 0 or 1. erased_class: (N,), from `erasing.draw_class`.
+    tile_statistics: whether the pass over the tiles enters the running statistics of BatchNorm.
     Returns the terms cls, re_cls, re, cse by name (scalars without weights); A = f(x), (N, C, h, w); the eraser's CAMs
     of the softly erased images, or None.
     """
@@ -83,7 +84,8 @@ def generator_terms(
     maps, seen = generator(images), None  # A
     terms = {"cls": cam.classification_loss(cam.gap(maps), targets)}
     if strategy.puzzle:
-        merged = puzzle.merge(generator(puzzle.tile(images)))  # A^re
+        with models.keep_statistics(generator, keep=not tile_statistics):
+            merged = puzzle.merge(generator(puzzle.tile(images)))  # A^re
         terms["re_cls"] = cam.classification_loss(cam.gap(merged), targets)
         terms["re"] = puzzle.reconstruction_loss(maps, merged, labels)
     if strategy.eraser:

@@ -122,6 +122,8 @@ class _Run:
         if settings.from_oc:
             network.load_state_dict(oc.state_dict())
         self.network, self.eraser, self.discriminator = network, None, None
+        if settings.batchnorm == "fixed":
+            models.freeze_batchnorm(network)
         self.parallel, generator = self._part(network)
         self.parts = {"generator": generator}
         if self.plan.eraser == "oc":
@@ -174,9 +176,19 @@ class _Run:
         weights = self.lambdas()
 
         self.network.train()
+        if s.batchnorm == "fixed":
+            models.freeze_batchnorm(self.network)
         with depthwise.FastDepthwise(), self.accelerator.autocast():  # lines 3 to 5: fix noc, compute Eq. (8)
             terms, maps, seen = strategies.generator_terms(
-                self.parallel, self.eraser, images, labels, r, plan, scope=s.erase_scope, leaky=s.leaky_noc
+                self.parallel,
+                self.eraser,
+                images,
+                labels,
+                r,
+                plan,
+                scope=s.erase_scope,
+                leaky=s.leaky_noc,
+                tile_statistics=s.tile_statistics,
             )
         loss = strategies.generator_loss(terms, lambda_re=weights["lambda_re"], lambda_cse=weights["lambda_cse"])
         factor = self._update("generator", loss)  # line 6
