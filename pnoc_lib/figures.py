@@ -121,7 +121,8 @@ def show_grid(
     shapes = [np.shape(column[0]) if column else (1, 1) for column in columns]
     widths = [min(max(shape[1] / shape[0], 0.5), 2.0) for shape in shapes]  # all columns get the height of a row
     with plt.rc_context(plain):
-        size = (cell * sum(widths) + 0.9, cell * len(rows) + 0.3)
+        bar_width = 0.9 if cam_scale else 0.0  # inches, beside the pictures and not at their cost
+        size = (cell * sum(widths) + 0.9 + bar_width, cell * len(rows) + 0.3)
         fig, axes = plt.subplots(len(rows), count, figsize=size, squeeze=False, width_ratios=widths)
         for line, (name, pictures) in zip(axes, rows.items(), strict=True):
             for column, axis in enumerate(line):
@@ -135,10 +136,13 @@ def show_grid(
             line[0].set_ylabel("\n".join(textwrap.wrap(name, 16)), rotation=0, ha="right", va="center")
         for axis, title in zip(axes[0], titles, strict=False):
             axis.set_title("\n".join(textwrap.wrap(str(title), 22)), fontsize=8, fontweight="normal")
-        fig.tight_layout(pad=0.3, h_pad=0.5, w_pad=0.4)
+        share = bar_width / size[0]
+        fig.tight_layout(pad=0.3, h_pad=0.5, w_pad=0.4, rect=(0, 0, 1 - share, 1))
         if cam_scale:
             scale = matplotlib.cm.ScalarMappable(cmap=CAM_COLOURS)
-            bar = fig.colorbar(scale, ax=axes, shrink=min(1.0, 1.6 / len(rows) + 0.2), pad=0.015, aspect=15)
+            height = min(1.0, 1.6 / len(rows) + 0.2)
+            place = (1 - 0.92 * share, (1 - height) / 2 + 0.03, 0.22 * share, height - 0.06)
+            bar = fig.colorbar(scale, cax=fig.add_axes(place))
             bar.set_label("normalised CAM, Eq. (2)")
     return _closed(fig)
 
@@ -268,8 +272,9 @@ def threshold_curves(
         _from_zero(*axes)
         if crowded:
             negative.set(title="(c) false negatives")
-            fig.tight_layout(rect=(0, 0.07 * -(-len(handles) // 8) + 0.02, 1, 1))
-            fig.legend(handles=handles, loc="lower center", ncols=min(len(handles), 8), handlelength=2.6)
+            lines = -(-len(handles) // 8)
+            fig.tight_layout(rect=(0, 0.06 * lines + 0.01, 1, 1))
+            fig.legend(handles=handles, loc="lower center", ncols=-(-len(handles) // lines), handlelength=2.6)
         else:
             left.legend(handles=handles)
             kinds = {"-": "false positive", "--": "false negative"}
@@ -282,36 +287,37 @@ def game_over_seeds(histories: Mapping[str, Sequence[pd.DataFrame]]) -> Figure:
     """How the game between f and its eraser goes, epoch by epoch: one colour a method, a band over its seeds.
 
     histories: per method one epochs.csv a seed, with p_soft and erased_soft, and p_hard and erased_hard where `noc`
-    learns; fractions. Panels: what the eraser still sees after soft erasure, what `noc` sees after hard erasure (left
-    out when nobody has it), and the erased shares, hard ones dashed. Raises ValueError for a method without p_soft.
+    learns; fractions. A method with none is not drawn, but counts for the colours: those of `threshold_curves` of the
+    same methods. Panels: what the eraser still sees after soft erasure, what `noc` sees after hard erasure (left out
+    when nobody has it), and the erased shares, hard ones dashed. Raises ValueError where nothing is erased.
     """
-    lacking = [name for name, tables in histories.items() if not all("p_soft" in table for table in tables)]
-    if lacking or not histories:
-        raise ValueError(f"no erasing in the history of {', '.join(lacking) or 'nobody'}: give strategies that erase")
-    hard = any("p_hard" in table for tables in histories.values() for table in tables)
+    columns = set().union(*(table.columns for tables in histories.values() for table in tables))
+    if "p_soft" not in columns:
+        raise ValueError("no method has p_soft in its epochs: give those of strategies that erase")
+    hard = "p_hard" in columns
     panels = {"(a) p(r | soft erasure), %": {"p_soft": "-"}}
     panels |= {"(b) p(r | hard erasure), %": {"p_hard": "-"}} if hard else {}
     panels |= {f"({'c' if hard else 'b'}) erased share of the pixels, %": {"erased_soft": "-", "erased_hard": "--"}}
     with plt.rc_context(plain):
         fig, axes = plt.subplots(1, len(panels), figsize=(3.2 * len(panels), 2.9), sharey=True)
-        for axis, (title, columns) in zip(axes, panels.items(), strict=True):
-            for number, tables in enumerate(histories.values()):
-                for column, line in columns.items():
-                    if all(column in table for table in tables):
+        handles = []
+        for number, (name, tables) in enumerate(histories.items()):
+            style = {"color": CYCLE[number % len(CYCLE)], "marker": "os^Dv"[number % 5], "ms": 4}
+            if tables:
+                handles.append(Line2D([], [], label=name, **style))
+            for axis, lines in zip(axes, panels.values(), strict=True):
+                for column, line in lines.items():
+                    if tables and all(column in table for table in tables):
                         seeds = [table.set_index("epoch")[column] for table in tables]
                         seeds = pd.concat(seeds, axis=1, join="inner").sort_index()
-                        style = {"color": CYCLE[number % len(CYCLE)], "marker": "os^Dv"[number % 5], "ms": 4}
                         _curve(axis, seeds.index, seeds.to_numpy().T, ls=line, **style)
+        for axis, title in zip(axes, panels, strict=True):
             axis.set(title=title, xlabel="epoch", ylim=(0, 102))
             axis.xaxis.get_major_locator().set_params(integer=True)
-        handles = [
-            Line2D([], [], color=CYCLE[number % len(CYCLE)], marker="os^Dv"[number % 5], ms=4, label=name)
-            for number, name in enumerate(histories)
-        ]
-        if hard:
-            handles.append(Line2D([], [], color="k", ls="--", label="hard erasure"))
-        fig.tight_layout(rect=(0, 0.1, 1, 1))
-        fig.legend(handles=handles, loc="lower center", ncols=min(len(handles), 8))
+        handles += [Line2D([], [], color="k", ls="--", label="hard erasure")] if hard else []
+        rows = -(-len(handles) // 7)
+        fig.tight_layout(rect=(0, 0.08 * rows, 1, 1))
+        fig.legend(handles=handles, loc="lower center", ncols=-(-len(handles) // rows))
     return _closed(fig)
 
 

@@ -57,15 +57,19 @@ def cells(scores: pd.Series, sweep: pd.DataFrame, epochs: pd.DataFrame | None = 
     )
 
 
-def in_print(statement: Mapping[str, str] | pd.Series) -> tuple[float, str]:
+def in_print(
+    statement: Mapping[str, str] | pd.Series, tables: Mapping[int, pd.DataFrame] | None = None
+) -> tuple[float, str]:
     """Difference in the paper's printed numbers, in percent points, and what it makes of the statement.
 
+    tables: from `reader.table`, Table 3 among them, where they have been read already.
     NaN and "" for a statement that names no table. Raises ValueError for a cell that the paper does not have.
     """
     if not statement["table"]:
         return float("nan"), NO_NUMBERS
     number = int(statement["table"])
-    own, *others = (_printed(number, cell) for cell in _cells(statement))
+    tables = tables or {n: reader.table(n) for n in {number, 3}}
+    own, *others = (_printed(tables, number, cell) for cell in _cells(statement))
     difference = round(KINDS[statement["kind"]](own, others), 6)
     return difference, EQUAL if difference == 0 else HOLDS if difference > 0 else FAILS
 
@@ -93,9 +97,9 @@ def check(measured: Mapping[str, Runs], selected: pd.DataFrame | None = None, *,
     Beyond the paper: a statement of Table 3, where P-OC and P-NOC are smoothed, takes them without smoothing where the
     smoothed ones were not run; its note says so.
     """
-    lines = []
+    lines, tables = [], {number: reader.table(number) for number in range(1, 6)}
     for trend, statement in (statements() if selected is None else selected).iterrows():
-        printed, word = in_print(statement)
+        printed, word = in_print(statement, tables)
         about = {"trend": trend, **statement[["section", "statement", "table", "own", "others"]]}
         for choice, runs in measured.items():
             line = {**about, "printed": printed, "in print": word, "chosen by": choice}
@@ -135,7 +139,14 @@ def style(lines: pd.DataFrame) -> Styler:
     table = side_by_side(lines)
     verdicts = ["in print", *(name for name in table if name.startswith("verdict"))]
     styler = table.style.format(escape="html").map(_look, subset=verdicts).format(_signed, subset=verdicts)
-    return styler.hide(axis="index").set_properties(subset=["statement", "note"], **{"text-align": "left"})
+    wrapped = ["statement", "note"]
+    heads = {"selector": "th", "props": [("text-align", "left"), ("white-space", "nowrap")]}
+    return (
+        styler.hide(axis="index")
+        .set_table_styles([heads])
+        .set_properties(subset=["section", *wrapped], **{"text-align": "left"})
+        .set_properties(subset=[name for name in table if name not in wrapped], **{"white-space": "nowrap"})
+    )
 
 
 def _compare(statement: pd.Series, runs: Runs, classes: int) -> dict:
@@ -147,7 +158,7 @@ def _compare(statement: pd.Series, runs: Runs, classes: int) -> dict:
         plain = [(method.removesuffix("+LS"), row) for method, row in cells]
         if {method for method, _ in plain if method} <= ran:
             cells, lacking = plain, set()
-            note.append("without label smoothing, as the smoothed were not run")
+            note.append("+LS was not run: without it")
     result = {"difference": np.nan, "sd": np.nan, "seeds": 0, "by seed": ""}
     if lacking:
         note.append(f"needs {', '.join(name for name in analysis.METHODS.values() if name in lacking)}")
@@ -188,12 +199,12 @@ def _measured(runs: Runs, seed: int, cell: tuple[str, str]) -> float:
     return float(runs[method, seed].get(row, np.nan)) if (method, seed) in runs else np.nan
 
 
-def _printed(number: int, cell: tuple[str, str]) -> float:
+def _printed(tables: Mapping[int, pd.DataFrame], number: int, cell: tuple[str, str]) -> float:
     """What the paper prints for a cell, in percent."""
     method, row = cell
     if not method:
         return 100 * CONSTANTS[row]
-    table = reader.table(number)
+    table = tables[number]
     if row == "peak":
         scores = table.loc[f"RS269 {method}", [name for name in table if re.fullmatch(r"E\d+", name)]].astype(float)
         return 100 * scores.argmax() / (len(scores) - 1)
@@ -202,7 +213,7 @@ def _printed(number: int, cell: tuple[str, str]) -> float:
     elif number == 5:
         place = ("overall", method)
     else:
-        twins = reader.twin_rows(table, reader.table(3)) if number == 1 else {}
+        twins = reader.twin_rows(table, tables[3]) if number == 1 else {}
         names = {three: one for one, three in twins.items()}
         place = (names.get(row, row), analysis.TABLE_3.get(method, method))
     return float(reader.lookup(table, f"Table {number}", *place))

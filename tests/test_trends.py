@@ -1,0 +1,262 @@
+"""The paper's statements: what its own numbers make of them, and verdicts on runs, worked by hand."""
+
+import math
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pnoc_lib import analysis, paper
+from pnoc_lib.paper import reader, trends
+
+STATEMENTS = pd.concat([trends.statements("voc"), trends.statements("coco14")]).loc[lambda t: ~t.index.duplicated()]
+each_statement = pytest.mark.parametrize("trend", STATEMENTS.index)
+
+
+def statement(own="P|room", others="CAM|room", kind="above", table="", **more):
+    given = {"section": "ours", "claim": "", "table": table, "kind": kind, "own": own, "others": others}
+    given |= {"printed": "", "statement": "", "note": "", **more}
+    return pd.DataFrame([given], index=pd.Index(["t00"], name="trend"))
+
+
+def runs(**methods):
+    """P=[{...}, {...}]: the cells of P by row, one a seed from 0; CAM_plus is CAM+."""
+    names = {"CAM_plus": "CAM+", "P_OC": "P-OC", "P_NOC": "P-NOC", "OC_CSE": "OC-CSE", "P_OC_LS": "P-OC+LS"}
+    return {
+        (names.get(method, method), seed): pd.Series(cells, dtype=float)
+        for method, seeds in methods.items()
+        for seed, cells in enumerate(seeds)
+    }
+
+
+def one(selected, measured, **options):
+    (line,) = trends.check({"oracle": measured}, selected, **options).to_dict("records")
+    return line
+
+
+# the data
+
+
+def test_statements_are_well_written():
+    assert STATEMENTS.index.is_unique and len(STATEMENTS) > 60
+    assert set(STATEMENTS["kind"]) == set(trends.KINDS) and set(STATEMENTS["section"]) == {"2.3", "7.1", "ours"}
+    assert STATEMENTS["statement"].is_unique
+    claims = reader.claims().set_index("claim")
+    for trend, line in STATEMENTS.iterrows():
+        methods = {cell.split("|")[0] for cell in re.split("; ", f"{line['own']}; {line['others']}") if "|" in cell}
+        assert methods <= set(analysis.METHODS.values()), trend
+        if line["claim"]:
+            assert line["section"] == claims.at[line["claim"], "section"], trend
+
+
+@each_statement
+def test_a_statement_does_not_misquote_the_paper(trend):
+    """The printed numbers make of it what trends.csv says; "does not hold" and "equal in print" stand there openly."""
+    line = STATEMENTS.loc[trend]
+    difference, word = trends.in_print(line)
+    assert word == line["printed"]
+    assert math.isnan(difference) == (line["table"] == "")
+    assert line["table"] or line["note"], "a statement without printed numbers says why"
+
+
+def test_statements_against_the_print_are_few_and_known():
+    words = STATEMENTS["printed"].value_counts()
+    assert words["does not hold"] == 1 and words["equal in print"] == 3 and words["holds"] > 50
+    assert STATEMENTS.loc[STATEMENTS["printed"] == "does not hold", "own"].tolist() == ["P|peak"]
+
+
+def test_every_claim_about_priors_has_a_statement():
+    """Those of Sections 2.3 and 7.1 on Tables 1 to 5 that compare methods or correlations."""
+    claims = reader.claims()
+    kinds = ["best", "worst", "strongest", "rank", "above", "difference"]
+    asked = claims[claims["section"].isin(["2.3", "7.1"]) & claims["kind"].isin(kinds)]
+    about_classes, original = {"c042", "c043"}, {"c029"}  # on L of the groups; on a number that no table has
+    assert set(asked["claim"]) - set(STATEMENTS["claim"]) == about_classes | original
+
+
+@pytest.mark.parametrize(
+    ("table", "kind", "own", "others", "difference"),
+    [
+        ("1", "above", "P|singleton", "CAM|singleton; OC-CSE|singleton", 69.3 - 58.2),
+        ("1", "below", "P|person (group)", "CAM|person (group)", 63.6 - 50.3),
+        ("2", "above", "P-NOC+LS|overall μ", "P-OC+LS|overall μ", 63.6 - 61.8),
+        ("2", "below", "CAM|peak", "1/2", 100 * (1 / 2 - 2 / 14)),  # the best of E1..E15 is E3
+        ("3", "above", "P-OC+LS|tv", "CAM|tv; OC-CSE|tv", 49.8 - 41.5),
+        ("3", "stronger", "P|ρ %C", "CAM|ρ %C", 71.0 - 22.9),
+        ("3", "between", "OC-CSE|ρ %S", "CAM|ρ %S; P|ρ %S", 51.5 - 48.4),
+        ("4", "above", "P-NOC|overall μ", "P|overall μ", 40.7 - 36.8),
+        ("5", "above", "P-NOC|overall μ", "CAM|overall μ", None),
+    ],
+)
+def test_printed_differences_by_hand(table, kind, own, others, difference):
+    found, _ = trends.in_print(statement(own, others, kind, table).iloc[0])
+    if difference is None:
+        numbers = paper.table(5).loc["overall"]
+        difference = numbers["P-NOC"] - numbers["CAM"]
+    assert found == pytest.approx(difference)
+
+
+def test_a_cell_that_the_paper_has_not_is_refused():
+    with pytest.raises(ValueError, match="Table 3 has no such row: got 'zebra'"):
+        trends.in_print(statement("P|zebra", "CAM|zebra", table="3").iloc[0])
+
+
+# verdicts
+
+
+@pytest.mark.parametrize(
+    ("differences", "word"),
+    [
+        ([2.0, 3.0, 4.0], "holds"),  # mean 3, sd 1
+        ([-2.0, -3.0, -4.0], "does not hold"),
+        ([1.0, 3.0, -1.0], "within spread"),  # mean 1, sd 2
+        ([-1.0, -3.0, 1.0], "within spread"),
+        ([1.0, 3.0], "holds"),  # mean 2, sd 1.41; over n it would be 1
+        ([0.0, 2.2], "within spread"),  # mean 1.1, sd 1.56; over n it would be 1.1 and the mean not below
+        ([0.5, 0.5], "holds"),  # no spread at all
+        ([0.0, 0.0], "within spread"),
+        ([0.1], "holds"),
+        ([-0.1], "does not hold"),
+        ([0.0], "does not hold"),
+    ],
+)
+def test_verdict_by_hand(differences, word):
+    assert trends.verdict(differences) == word
+
+
+def test_seeds_are_paired():
+    """0.50 - 0.40, 0.60 - 0.52, 0.40 - 0.31: 10, 8 and 9 points; unpaired, the spread would swallow them."""
+    measured = runs(
+        P=[{"room": 0.50}, {"room": 0.60}, {"room": 0.40}], CAM=[{"room": 0.40}, {"room": 0.52}, {"room": 0.31}]
+    )
+    line = one(statement(), measured)
+    assert line["difference"] == pytest.approx(9) and line["sd"] == pytest.approx(1) and line["seeds"] == 3
+    assert line["verdict"] == "holds" and line["by seed"] == "0: +10.0, 1: +8.0, 2: +9.0"
+    swapped = one(statement("CAM|room", "P|room"), measured)
+    assert swapped["difference"] == pytest.approx(-9) and swapped["verdict"] == "does not hold"
+
+
+def test_only_seeds_that_all_methods_have_count():
+    measured = runs(P=[{"room": 0.5}, {"room": 0.9}], CAM=[{"room": 0.4}])
+    line = one(statement(), measured)
+    assert line["seeds"] == 1 and math.isnan(line["sd"]) and line["difference"] == pytest.approx(10)
+    assert trends.side_by_side(trends.check({"oracle": measured}, statement())).loc[0, "verdict, oracle"] == (
+        "holds (one seed)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "own", "others", "difference"),
+    [
+        ("above", 0.5, (0.2, 0.4), 10),
+        ("above", 0.3, (0.2, 0.4), -10),
+        ("below", 0.1, (0.2, 0.4), 10),
+        ("below", 0.3, (0.2, 0.4), -10),
+        ("stronger", -0.7, (0.4, -0.5), 20),
+        ("stronger", 0.3, (-0.5, 0.1), -20),
+        ("between", 0.25, (0.2, 0.4), 5),
+        ("between", 0.5, (0.2, 0.4), -10),
+    ],
+)
+def test_kinds_by_hand(kind, own, others, difference):
+    measured = runs(P=[{"room": own}], CAM=[{"room": others[0]}], OC_CSE=[{"room": others[1]}])
+    line = one(statement("P|room", "CAM|room; OC-CSE|room", kind), measured)
+    assert line["difference"] == pytest.approx(difference)
+    assert line["verdict"] == ("holds" if difference > 0 else "does not hold")
+
+
+def test_a_strategy_that_was_not_run_is_named():
+    line = one(statement("P-NOC|room", "CAM|room; P-OC|room"), runs(CAM=[{"room": 0.4}]))
+    assert (line["verdict"], line["seeds"], line["note"]) == ("not run", 0, "needs P-OC, P-NOC")
+    assert math.isnan(line["difference"])
+
+
+def test_a_class_that_the_data_have_not_is_told():
+    measured = runs(P=[{"room": np.nan}], CAM=[{"sofa": 0.4}])
+    line = one(statement(), measured)
+    assert (line["verdict"], line["note"]) == ("not measured", "no seed has a value for room")
+
+
+def test_a_weak_correlation_may_be_chance():
+    """At 20 classes |rho| of unrelated columns exceeds 0.44 in one draw of twenty; at 5 classes 0.88."""
+    measured = runs(P=[{"ρ %C": -0.4}, {"ρ %C": -0.42}])
+    selected = statement("P|ρ %C", "0", "below")
+    line = one(selected, measured)
+    assert line["verdict"] == "holds" and line["note"] == "|ρ| below 44 may be chance with 20 classes"
+    strong = runs(P=[{"ρ %C": -0.6}, {"ρ %C": -0.62}])
+    assert one(selected, strong)["note"] == "" and "below 88" in one(selected, strong, classes=5)["note"]
+
+
+def test_smoothing_is_done_without_where_it_was_not_run():
+    rows = {"small": 0.5}, {"small": 0.4}
+    selected = statement("P-NOC+LS|small", "P-OC+LS|small; CAM|small", table="3")
+    measured = runs(P_NOC=[rows[0]], P_OC=[rows[1]], CAM=[rows[1]])
+    line = one(selected, measured)
+    assert line["verdict"] == "holds" and line["note"] == "+LS was not run: without it"
+    assert line["printed"] == pytest.approx(53.1 - 51.5)  # the print is of the smoothed ones
+    half = one(selected, measured | runs(P_OC_LS=[{"small": 0.9}]))
+    assert half["difference"] == pytest.approx(10)  # one smoothed method is not set against a plain one
+    for number in ("2", ""):  # where the paper has rows of both, or none
+        overall = statement("P-NOC+LS|overall μ", "P-OC|overall μ", table=number)
+        assert one(overall, runs(P_NOC=[{"overall μ": 1}], P_OC=[{"overall μ": 0}]))["verdict"] == "not run"
+
+
+# the whole
+
+
+def everything(seeds=2):
+    """Runs of all methods in which every statement but those that contradict each other could come out."""
+    rows = {
+        cell.split("|")[1]
+        for text in STATEMENTS[["own", "others"]].to_numpy().ravel()
+        for cell in text.split("; ")
+        if "|" in cell
+    }
+    draws = np.random.default_rng(0)
+    return {
+        (method, seed): pd.Series({row: draws.random() for row in sorted(rows)})
+        for method in analysis.METHODS.values()
+        for seed in range(seeds)
+    }
+
+
+def test_all_statements_can_be_checked():
+    measured = {"oracle": everything(), "fixed": everything(1)}
+    for dataset in ("voc", "coco14"):
+        lines = trends.check(measured, trends.statements(dataset))
+        assert trends.was_run(lines).all() and len(lines) == 2 * len(trends.statements(dataset))
+        assert set(lines["verdict"]) <= {"holds", "within spread", "does not hold"}
+        counts = trends.counts(lines)
+        assert counts.to_numpy().sum() == len(lines)
+        text = trends.style(lines).to_html()
+        assert "(one seed)" in text and "✓" in text and "✗" in text
+
+
+def test_nothing_run_says_so():
+    lines = trends.check({"oracle": {}, "fixed": {}})
+    assert set(lines["verdict"]) == {"not run"} and not trends.was_run(lines).any()
+    assert trends.side_by_side(lines)["oracle"].eq("").all()
+    assert "not run" in trends.style(lines).to_html()
+
+
+def test_one_line_a_statement_with_both_thresholds():
+    high, low = {"room": 0.5}, {"room": 0.4}
+    lines = trends.check(
+        {"oracle": runs(P=[high, high], CAM=[low, low]), "fixed": runs(P=[low, low], CAM=[high, high])}, statement()
+    )
+    (line,) = trends.side_by_side(lines).to_dict("records")
+    assert (line["oracle"], line["verdict, oracle"]) == ("+10.0 ± 0.0", "holds")
+    assert (line["fixed"], line["verdict, fixed"]) == ("-10.0 ± 0.0", "does not hold")
+    assert (line["paper"], line["in print"]) == ("", "")
+
+
+def test_cells_of_a_run_by_hand():
+    scores = pd.Series({"background": 0.8, "tvmonitor": 0.3, "room": 0.3})
+    sweep = pd.DataFrame({"threshold": [0.1, 0.2], "miou": [0.2, 0.4]})
+    epochs = pd.DataFrame({"epoch": [1, 2, 3], "miou": [0.1, 0.3, 0.2]})
+    cells = trends.cells(scores, sweep, epochs)
+    assert cells["tv"] == 0.3 and cells["area"] == pytest.approx(0.3) and cells["peak"] == 0.5
+    assert math.isnan(trends.cells(scores, sweep)["peak"])
+    assert math.isnan(trends.cells(scores, sweep, epochs[:1])["peak"])
+    assert math.isnan(trends.cells(scores, sweep, epochs[["epoch"]])["peak"])
