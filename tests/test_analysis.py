@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pnoc_lib import analysis
+from pnoc_lib import analysis, paper, strategies
 from pnoc_lib.images import Masks
 from pnoc_lib.voc import VOC_CLASSES, read_masks
 
@@ -284,3 +284,55 @@ def test_voc12_table_has_the_rows_of_the_paper(voc):
     ]
     assert table.loc["animal", ["Group", "O", "%S"]].tolist() == ["dog horse", 94.5, 19.5]
     assert table.loc["background", ["Group", "Size", "Freq.", "%S"]].tolist() == ["-", "-", "-", 69.5]
+
+
+# names
+
+
+def test_every_strategy_has_a_name():
+    assert set(analysis.METHODS) == set(strategies.STRATEGIES)
+    assert len(set(analysis.METHODS.values())) == len(analysis.METHODS)
+
+
+def test_names_are_those_of_the_tables():
+    """All methods of Tables 1 to 5, and every name of ours that the paper has not is known to be ours."""
+    rows = {row.split(" ", 1)[1] for number in (2, 4) for row in paper.table(number).index}
+    names = set(analysis.METHODS.values())
+    assert rows <= names and set(paper.table(5).columns) - {"Class"} <= names
+    columns = {analysis.TABLE_3.get(name, name) for name in names}
+    assert {"CAM", "CSE", "P"} <= columns and set(METHODS) <= columns
+    assert not columns & {"OC-CSE", "P-OC+LS", "P-NOC+LS"} and len(columns) == len(names)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "smoothing", "name"),
+    [
+        ("cam", None, "CAM"),
+        ("cam", 0.1, "CAM"),  # the paper is silent there
+        ("cam-ls", None, "CAM+LS"),
+        ("cam-more", None, "CAM+"),
+        ("cam-more-ls", None, "CAM+ +LS"),
+        ("puzzle", 0.1, "P"),
+        ("p-oc", None, "P-OC"),
+        ("p-oc", 0.0, "P-OC"),
+        ("p-oc", 0.1, "P-OC+LS"),
+        ("p-noc-ls", None, "P-NOC+LS"),
+        ("p-noc-ls", 0.1, "P-NOC+LS"),
+        ("p-noc-ls", 0.0, "P-NOC"),
+        ("my own", None, "my own"),
+    ],
+)
+def test_label_smoothing_shows_in_the_name(strategy, smoothing, name):
+    assert analysis.method_name(strategy, smoothing) == name
+
+
+def test_chance_correlation_by_simulation():
+    """Of 4000 pairs of unrelated columns about 5 % lie above it."""
+    draws = np.random.default_rng(0)
+    for classes in (5, 20, 80):
+        x, y = (draws.normal(size=(4000, classes)) for _ in range(2))
+        x, y = (v - v.mean(axis=1, keepdims=True) for v in (x, y))
+        rho = (x * y).sum(axis=1) / np.sqrt((x**2).sum(axis=1) * (y**2).sum(axis=1))
+        assert np.mean(np.abs(rho) > analysis.chance_correlation(classes)) == pytest.approx(0.05, abs=0.012)
+    assert round(analysis.chance_correlation(20), 2) == 0.44
+    assert analysis.chance_correlation(2) == 1.0

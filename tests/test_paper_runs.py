@@ -122,6 +122,9 @@ def test_class_properties_come_out_as_printed(runs):
         ("p-oc", "resnest269e", 0.1, "RS269 P-OC+LS"),
         ("p-oc", "resnest269e", 0.0, "RS269 P-OC"),
         ("cam", "tf_efficientnet_lite0", 0.0, "tf_efficientnet_lite0 CAM"),
+        ("p-oc", "resnest269e", None, "RS269 P-OC"),
+        ("p-noc-ls", "resnest269e", None, "RS269 P-NOC+LS"),
+        ("p-noc-ls", "resnest269e", 0.1, "RS269 P-NOC+LS"),
     ],
 )
 def test_rows_of_table_2_are_named_as_printed(strategy, backbone, smoothing, row):
@@ -129,15 +132,58 @@ def test_rows_of_table_2_are_named_as_printed(strategy, backbone, smoothing, row
     assert (row in paper.table(2).index) == row.startswith("RS")
 
 
+def test_a_manifest_may_say_nothing_of_smoothing():
+    assert collect.model_name({"strategy": "p-oc-ls", "backbone": "resnest101e"}) == "RS101 P-OC+LS"
+    assert collect.model_name({"strategy": "puzzle", "backbone": "resnest101e"}) == "RS101 P"
+
+
+def test_several_strategies_fill_the_tables(tmp_path):
+    """Columns of Table 3 find the row of Table 2 that they belong to: POC is P-OC with label smoothing."""
+    root = tmp_path / "voc12"
+    for strategy in ("oc-cse", "p-oc", "p-oc-ls", "noc-cse"):
+        for seed in (0, 1):
+            train(root, strategy, seed, [0.5, 0.6], label_smoothing=None, augment="")
+    folder = finish(root / "03_analyse_priors", "03_analyse_priors")
+    parts = {"CSE": 0.56, "P-OC": 0.61, "POC": 0.62, "NOC-CSE": 0.57}
+    rows = [{"row": "overall μ", "column": column, "mean": mean, "seeds": 2} for column, mean in parts.items()]
+    pd.DataFrame(rows).to_csv(folder / "measured-table03.csv", index=False)
+    measured = collect.measured(collect.finished(tmp_path))
+    for row, mean in {"OC-CSE": 0.56, "P-OC": 0.61, "P-OC+LS": 0.62, "NOC-CSE": 0.57}.items():
+        assert cell(measured, 2, f"RS269 {row}", "TTA")["mean"] == mean
+        assert cell(measured, 2, f"RS269 {row}", "E2")["seeds"] == 2
+    compared = collect.beside(2, measured[2])["voc12"].set_index(["row", "column"])
+    assert compared.at[("RS269 P-OC+LS", "TTA"), "published"] == "61.8"
+    assert compared.at[("RS269 OC-CSE", "TTA"), "published"] == ""  # measured, and no row of the paper's table
+    assert compared.at[("RS269 P-NOC", "TTA"), "measured"] == "not run"
+    assert cell(measured, 1, "Overall", "CSE")["mean"] == 0.56
+    three = collect.beside(3, measured[3])["voc12"].set_index(["row", "column"])
+    assert three.at[("overall μ", "POC"), "measured"] == "62.0" and three.at[("overall μ", "P-OC"), "published"] == ""
+
+
+def test_strategies_are_called_by_what_was_trained(tmp_path):
+    train(tmp_path / "x", "p-oc", 0, [0.5], label_smoothing=0.1)
+    train(tmp_path / "x", "cam", 0, [0.5], label_smoothing=None)
+    trained = collect.trainings(collect.finished(tmp_path))
+    assert sorted(trained) == [("cam", 0), ("p-oc", 0)]
+    names = collect.method_names(["cam", "p-oc", "p-noc"], trained)
+    assert names == {"cam": "CAM", "p-oc": "P-OC+LS", "p-noc": "P-NOC"}
+    with pytest.raises(ValueError, match=r"p-oc and p-oc-ls were trained as one and the same, P-OC\+LS: name one"):
+        collect.method_names(["p-oc", "p-oc-ls"], trained)
+
+
 def test_coco_fills_tables_4_and_5(tmp_path):
     root = tmp_path / "coco14"
     train(root, "cam", 0, [0.3], dataset="coco14", eval_split="val2014")
+    train(root, "p-noc", 0, [0.4], dataset="coco14", eval_split="val2014")
     folder = finish(root / "03_analyse_priors", "03_analyse_priors", dataset="coco14", eval_split="val2014")
     lines = [("zebra", 0.6), ("overall μ", 0.34), ("small", 0.1)]
     rows = [{"row": row, "column": "CAM", "mean": mean, "seeds": 1} for row, mean in lines]
+    rows.append({"row": "overall μ", "column": "P-NOC", "mean": 0.41, "seeds": 1})
     pd.DataFrame(rows).to_csv(folder / "measured-table03.csv", index=False)
     measured = collect.measured(collect.finished(tmp_path))
-    assert sorted(measured) == [4, 5] and list(measured[5]["row"]) == ["zebra", "overall"]
+    assert sorted(measured) == [4, 5] and list(measured[5]["row"]) == ["zebra", "overall", "overall"]
+    assert cell(measured, 4, "RS269 P-NOC", "TTA")["mean"] == 0.41
+    assert "not run" not in collect.beside(5, measured[5])["coco14"].query("row == 'overall'")["measured"].tolist()[::3]
     assert cell(measured, 4, "RS269 CAM", "TTA")["mean"] == 0.34 and cell(measured, 4, "RS269 CAM", "E1")["mean"] == 0.3
 
 

@@ -86,3 +86,65 @@ def test_overall_and_correlations_are_those_of_the_analysis():
 
 def test_nothing_run_is_an_empty_table():
     assert len(table({})) == 0
+
+
+def test_ious_of_classes_by_hand():
+    confusion = np.array([[6, 2, 0], [1, 3, 0], [0, 0, 0]])
+    ious = tables.class_ious(confusion, ["cat", "dog"])
+    assert ious["background"] == pytest.approx(6 / 9) and ious["cat"] == pytest.approx(3 / 6) and np.isnan(ious["dog"])
+    kept = tables.class_ious(confusion, ["cat", "dog"], ["cat"])
+    assert np.isnan(kept["background"]) and kept["cat"] == pytest.approx(0.5)
+
+
+def curve(*miou, **columns):
+    return pd.DataFrame({"epoch": range(1, len(miou) + 1), "miou": miou, **columns})
+
+
+def test_epochs_are_averaged_with_their_spread():
+    curves = {
+        ("P", 0): curve(0.5, 0.6, threshold=0.2),
+        ("CAM", 0): curve(0.3),
+        ("P", 1): curve(0.7, 0.6, threshold=0.4),
+    }
+    rows = tables.epoch_scores(curves, split="train")
+    assert rows[["row", "column"]].to_numpy().tolist() == [["P", "E1"], ["P", "E2"], ["CAM", "E1"]]
+    assert rows["mean"].tolist() == pytest.approx([0.6, 0.6, 0.3]) and rows["seeds"].tolist() == [2, 2, 1]
+    assert rows["sd"][0] == pytest.approx(np.std([0.5, 0.7], ddof=1)) and np.isnan(rows["sd"][2])
+    assert rows["threshold"][0] == pytest.approx(0.3) and set(rows["split"]) == {"train"}
+
+
+def test_epochs_without_estimates_have_no_row():
+    loss = pd.DataFrame({"epoch": [1], "loss": [0.1]})
+    assert tables.epoch_scores({("CAM", 0): loss, ("P", 0): curve(np.nan)}).empty
+    part = tables.epoch_scores({("CAM", 0): loss, ("CAM", 1): curve(np.nan, 0.4)})
+    assert part[["column", "seeds"]].to_numpy().tolist() == [["E2", 1]]
+    assert tables.epoch_scores({}).columns.tolist() == ["row", "column", "mean", "sd", "seeds"]
+
+
+def test_wide_by_hand():
+    rows = pd.DataFrame(
+        [("P", "E2", 0.5, 0.01), ("CAM", "E1", 0.25, np.nan), ("P", "TTA", 0.6, 0.0)],
+        columns=["row", "column", "mean", "sd"],
+    )
+    shown = tables.wide(rows)
+    assert shown.index.tolist() == ["P", "CAM"] and shown.columns.tolist() == ["E2", "E1", "TTA"]
+    assert shown.to_numpy().tolist() == [["50.0 ± 1.0", "", "60.0 ± 0.0"], ["", "25.0", ""]]
+    assert tables.wide(rows, between="<br>").at["P", "E2"] == "50.0<br>± 1.0"
+    assert tables.with_spread(float("nan"), 0.1) == ""
+
+
+def test_table_1_by_hand():
+    ious = {("CAM", 0): scores(0.8, 0.4, 0.6, 0.2), ("CAM", 1): scores(0.8, 0.4, 0.8, 0.2)}
+    shown = tables.groups_with_spread(table(ious), PROPERTIES, GROUPS).set_index("Group")
+    assert shown.columns.tolist() == ["Classes", "O", "%S", "%C", "L", "CAM"]
+    assert shown.index.tolist() == [
+        "background", "overall mean", "small", "large", "low freq.", "high freq.", "animal", "person", *RHO,
+    ]  # fmt: skip
+    assert shown.at["animal", "CAM"] == "55.0 ± 7.1" and shown.at["person", "CAM"] == "20.0 ± 0.0"
+    assert shown.at["animal", "Classes"] == "cat dog" and shown.at["animal", "O"] == "3.5"
+    assert shown.at["overall mean", "CAM"] == "52.5 ± 3.5" and shown.at["background", "CAM"] == "80.0 ± 0.0"
+    rho = [analysis.correlations(PROPERTIES, {"iou": iou}).at["relative_size", "iou"] for iou in ious.values()]
+    assert shown.at["rho %S", "CAM"] == tables.with_spread(np.mean(rho), np.std(rho, ddof=1))
+
+
+RHO = ["rho O", "rho %S", "rho %C", "rho L"]
