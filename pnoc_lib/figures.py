@@ -10,6 +10,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import torch
+import torch.nn.functional as F
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -41,6 +42,7 @@ GROUP_COLOURS = {
     "room": CYCLE[1],
     "traffic": CYCLE[3],
 }
+_LABEL = {"facecolor": "k", "alpha": 0.65, "edgecolor": "none", "pad": 1}  # behind words on a picture
 plain = {
     "font.size": 9,
     "axes.spines.top": False,
@@ -55,13 +57,18 @@ plain = {
 }
 
 
-def save(fig: Figure, stem: Path | str, *, data: pd.DataFrame | None = None, dpi: int = 110) -> None:
-    """Write `stem`.png and .pdf and, with `data`, .csv: what is drawn can be read again as numbers."""
+def save(fig: Figure, stem: Path | str, *, data: pd.DataFrame | None = None, dpi: int = 110, pdf: bool = True) -> None:
+    """Write `stem`.png and .pdf and, with `data`, .csv: what is drawn can be read again as numbers.
+
+    pdf: False for grids of photographs: no .pdf, which gains nothing there, and a small .png, of 256 colours.
+    """
     stem = Path(stem)
-    for suffix in (".png", ".pdf"):
+    for suffix in (".png", ".pdf") if pdf else (".png",):
         metadata = {"CreationDate": None} if suffix == ".pdf" else {}  # the same figure gives the same file
         with files.atomic(stem.with_name(stem.name + suffix)) as temporary:
             fig.savefig(temporary, dpi=dpi, metadata=metadata, bbox_inches="tight")
+            if not pdf:
+                Image.open(temporary).convert("RGB").quantize(256).save(temporary, "PNG", optimize=True)
     if data is not None:
         files.write_csv(stem.with_name(stem.name + ".csv"), data)
 
@@ -108,13 +115,34 @@ def overlay_cam(image: Image.Image, cam: np.ndarray, *, strength: float = 0.65) 
     return (grey * (1 - strength) + heat * strength).astype(np.uint8)
 
 
+def overlay_classes(
+    images: Sequence[Image.Image], cams: Tensor, classes: Tensor, *, peak: Tensor | None = None
+) -> list[np.ndarray]:
+    """The map of one class an image, over its image: `overlay_cam` for raw CAMs.
+
+    images: of one size, the first of the N that the maps belong to. cams: (N, C, h, w) raw activations. classes: (N,).
+    peak: (N,) activations that count as 1; by default the map's own, Eq. (2), which shows a faint map as bright as a
+    strong one. Give the peak of another map to compare the two.
+    """
+    own = cams[range(len(cams)), classes].detach().float().relu()[: len(images), None]
+    own = F.interpolate(own, images[0].size[::-1], mode="bilinear", align_corners=False)[:, 0]
+    peak = own.amax(dim=(1, 2)) if peak is None else peak[: len(images)].to(own)
+    heat = (own / (peak[:, None, None] + 1e-5)).cpu().numpy()
+    return [overlay_cam(image, one) for image, one in zip(images, heat, strict=True)]
+
+
 def show_grid(
-    rows: Mapping[str, Sequence], titles: Sequence[str] = (), *, cell: float = 1.35, cam_scale: bool = False
+    rows: Mapping[str, Sequence],
+    titles: Sequence[str] = (),
+    *,
+    cell: float = 1.35,
+    cam_scale: bool = False,
+    captions: Mapping[str, Sequence[str]] | None = None,
 ) -> Figure:
     """Pictures in rows, one row a name and one column an image: what a row shows stands at its left.
 
     rows: name -> images, (H, W, 3) uint8, (H, W) in [0, 1], PIL images, or None for an empty cell.
-    titles: one a column. cam_scale: adds the colour bar of the CAMs.
+    titles: one a column. cam_scale: adds the colour bar of the CAMs. captions: for some rows, a few words a picture.
     """
     count = max(len(row) for row in rows.values())
     columns = [[row[k] for row in rows.values() if k < len(row) and row[k] is not None] for k in range(count)]
@@ -122,7 +150,9 @@ def show_grid(
     widths = [min(max(shape[1] / shape[0], 0.5), 2.0) for shape in shapes]  # all columns get the height of a row
     with plt.rc_context(plain):
         bar_width = 0.9 if cam_scale else 0.0  # inches, beside the pictures and not at their cost
-        size = (cell * sum(widths) + 0.9 + bar_width, cell * len(rows) + 0.3)
+        labels = {name: "\n".join(textwrap.wrap(name, 16)) for name in rows}
+        longest = max(len(line) for label in labels.values() for line in label.split("\n"))
+        size = (cell * sum(widths) + max(0.9, 0.08 * longest) + bar_width, cell * len(rows) + 0.3)
         fig, axes = plt.subplots(len(rows), count, figsize=size, squeeze=False, width_ratios=widths)
         for line, (name, pictures) in zip(axes, rows.items(), strict=True):
             for column, axis in enumerate(line):
@@ -133,7 +163,10 @@ def show_grid(
                 picture = pictures[column] if column < len(pictures) else None
                 if picture is not None:
                     axis.imshow(_thumbnail(picture), cmap=CAM_COLOURS, vmin=0, vmax=1)
-            line[0].set_ylabel("\n".join(textwrap.wrap(name, 16)), rotation=0, ha="right", va="center")
+            line[0].set_ylabel(labels[name], rotation=0, ha="right", va="center")
+            for axis, words in zip(line, (captions or {}).get(name, ()), strict=False):
+                place = {"transform": axis.transAxes, "in_layout": False}
+                axis.text(0.03, 0.04, words, fontsize=6, color="w", bbox=_LABEL, **place)
         for axis, title in zip(axes[0], titles, strict=False):
             axis.set_title("\n".join(textwrap.wrap(str(title), 22)), fontsize=8, fontweight="normal")
         share = bar_width / size[0]
@@ -233,6 +266,63 @@ def training_curves(steps: pd.DataFrame, epochs: pd.DataFrame) -> Figure:
             axes[2].plot(epochs["epoch"], 100 * epochs["miou"], "o-", color=CYCLE[2], ms=4)
             axes[2].set(title="mIoU estimate, oracle threshold (%)", xlabel="epoch")
         _from_zero(*axes)
+        fig.tight_layout()
+    return _closed(fig)
+
+
+def schedule_curves(panels: Mapping[str, pd.DataFrame], used: Sequence[str]) -> Figure:
+    """What changes during training, one panel a table: its index is the share of the training done, in [0, 1].
+
+    used: columns that play a part; the others are drawn thin and grey and named so.
+    """
+    with plt.rc_context(plain):
+        fig, axes = plt.subplots(1, len(panels), figsize=(4.0 * len(panels), 2.5), squeeze=False)
+        for axis, (title, table) in zip(axes[0], panels.items(), strict=True):
+            for number, name in enumerate(table):
+                style = {"lw": 1.8, "color": CYCLE[number], "label": name, "ls": LINES[number % len(LINES)]}
+                if name not in used:
+                    style |= {"lw": 0.9, "color": "0.6", "label": f"{name} (not in this run)"}
+                axis.plot(table.index, table[name], **style)
+            axis.set(title=title, xlabel="share of the training")
+            axis.legend(fontsize=8)
+        _from_zero(*axes[0])
+        fig.tight_layout()
+    return _closed(fig)
+
+
+GAME = {  # panels of `game_curves`: title -> columns of the history and what they are called
+    "terms of f, without weights": {"cls": "cls", "re_cls": "re-cls", "re": "re", "cse": "cse"},
+    "loss of noc, with its weight": {"loss_noc": "noc"},
+    "probability of the erased class": {"p_soft": "p(r | soft erasure)", "p_hard": "p(r | hard erasure)"},
+    "erased share of the pixels": {"erased_soft": "soft", "erased_hard": "hard"},
+}
+
+
+def game_curves(steps: pd.DataFrame, epochs: pd.DataFrame) -> Figure:
+    """What a loss of several terms is made of, and how the game between f and its eraser goes: panels of `GAME`.
+
+    steps, epochs: the tables of `training.train`. Thin: iterations; thick: means of the epochs. A panel whose columns
+    are not there is left out. Raises ValueError when none is: the loss has one term, which `training_curves` draws.
+    """
+    panels = {title: [name for name in names if name in epochs] for title, names in GAME.items()}
+    panels = {title: names for title, names in panels.items() if names}
+    if not panels:
+        raise ValueError("the history has no terms: draw a loss of one term with training_curves")
+    per_epoch = len(steps) / len(epochs)
+    with plt.rc_context(plain):
+        fig, axes = plt.subplots(1, len(panels), figsize=(3.0 * len(panels) + 0.4, 2.5), squeeze=False)
+        for axis, (title, names) in zip(axes[0], panels.items(), strict=True):
+            for number, name in enumerate(names):
+                drawn = steps[["step", name]].dropna()
+                axis.plot((drawn["step"] + 1) / per_epoch, drawn[name], color=CYCLE[number], lw=0.6, alpha=0.45)
+                style = {"color": CYCLE[number], "ls": LINES[number], "marker": "os^D"[number], "ms": 4}
+                axis.plot(epochs["epoch"] - 0.5, epochs[name], label=GAME[title][name], **style)
+            axis.set(title=title, xlabel="epoch")
+            axis.legend(fontsize=8)
+        _from_zero(*axes[0])
+        for axis, title in zip(axes[0], panels, strict=True):
+            if title.startswith(("probability", "erased")):
+                axis.set_ylim(0, 1.02)
         fig.tight_layout()
     return _closed(fig)
 

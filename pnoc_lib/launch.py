@@ -20,6 +20,7 @@ def train(
     network: dict[str, Any],
     folder: Path | str,
     settings: training.TrainingSettings,
+    oc: Path | str = "",
     estimate: dict[str, Any] | None = None,
     estimate_size: int = 512,
     num_workers: int = 0,
@@ -29,6 +30,7 @@ def train(
 
     data, estimate: arguments of `data.read` for the training images and, if wanted, the images with masks of the
     estimate after each epoch. network: arguments of `models.CAMNetwork`. settings: `batch_size` counts all processes.
+    oc: file of the ordinary classifier; empty where there is none, as in `training.train`.
     Raises RuntimeError when a process fails; what it printed stands above.
     """
     job = {
@@ -36,6 +38,7 @@ def train(
         "network": network,
         "folder": str(folder),
         "settings": asdict(settings),
+        "oc": str(oc),
         "estimate": estimate,
         "estimate_size": estimate_size,
         "num_workers": num_workers,
@@ -50,10 +53,22 @@ def train(
         raise RuntimeError(f"training in {processes} processes failed with code {done.returncode}: see the lines above")
 
 
+def ordinary_classifier(path: Path | str, backbone: str, num_classes: int) -> models.CAMNetwork:
+    """Read the `oc` of a training, in evaluation mode; ValueError when it is of another kind than the generator."""
+    oc = models.load_network(path)
+    if (oc.backbone, oc.num_classes) != (backbone, num_classes):
+        raise ValueError(
+            f"the ordinary classifier {path} is a {oc.backbone} of {oc.num_classes} classes and the generator a "
+            f"{backbone} of {num_classes}: train strategy cam with the same parameters, or give its weights"
+        )
+    return oc
+
+
 def run(job: dict[str, Any]) -> None:
     """What each process does."""
     images, _ = data.read(**job["data"])
     network = models.CAMNetwork(num_classes=len(images.classes), **job["network"])
+    oc = ordinary_classifier(job["oc"], network.backbone, network.num_classes) if job.get("oc") else None
     after_epoch = None
     if job["estimate"]:
         shown, masks = data.read(**job["estimate"])
@@ -66,6 +81,7 @@ def run(job: dict[str, Any]) -> None:
         images,
         job["folder"],
         training.TrainingSettings(**job["settings"]),
+        oc=oc,
         after_epoch=after_epoch,
         num_workers=job["num_workers"],
         cpu=job["cpu"],

@@ -31,6 +31,15 @@ def history(columns=()):
     return steps, epochs
 
 
+def game(names):
+    """The history of a strategy whose terms are `names`: every value is its place in the table."""
+    steps, epochs = history()
+    terms = {name: [k + 1.0 for k in range(6)] for name in names}
+    return steps.assign(**terms), epochs.assign(**{name: [2.0, 5.0] for name in names})
+
+
+ERASED = ["p_soft", "erased_soft", "loss_noc", "p_hard", "erased_hard"]
+RAMPS = pd.DataFrame({"rises": [0.0, 2.0, 4.0], "falls": [1.0, 0.5, 0.0]}, [0.0, 0.5, 1.0])
 PROPERTIES = pd.DataFrame({"O": [3.0, 2.0, 1.0], "%S": [20.0, 10.0, 15.0]}, index=CLASSES)
 GROUPS = {"animal": ["cat", "dog"], "person": ["cow"]}
 DRAWN = {
@@ -42,6 +51,9 @@ DRAWN = {
     "one column of bars": lambda: figures.class_bars(PROPERTIES[["O"]]),
     "training": lambda: figures.training_curves(*history(["miou"])),
     "training without estimate": lambda: figures.training_curves(*history()),
+    "schedules": lambda: figures.schedule_curves({"weights": RAMPS, "steps": RAMPS[["falls"]]}, ["rises"]),
+    "terms": lambda: figures.game_curves(*game(["cls", "re_cls", "re", "cse", *ERASED])),
+    "terms of the puzzle": lambda: figures.game_curves(*game(["cls", "re_cls", "re"])),
     "thresholds": lambda: figures.threshold_curves({"CAM": sweep(), "P-NOC": [sweep(), sweep(0.1)]}, fixed=0.3),
     "properties": lambda: figures.against_properties(PROPERTIES["O"] / 10, PROPERTIES, GROUPS),
     "one class": lambda: figures.against_properties(PROPERTIES["O"][:1] / 10, PROPERTIES[:1]),
@@ -107,6 +119,21 @@ def test_a_cam_over_an_image_by_hand():
     assert figures.overlay_cam(GREY, np.ones((4, 6)), strength=0).max() == 100
 
 
+def test_maps_of_one_class_each_over_their_images():
+    """Two maps that rise to 2 and 4 at the right, by thirds: alike by their own peaks, not by that of the second."""
+    cams = torch.zeros(2, 3, 1, 2)
+    cams[0, 1, 0, 1], cams[1, 2, 0, 1] = 2, 4
+    classes = torch.tensor([1, 2])
+    first, second = figures.overlay_classes([GREY, GREY], cams, classes)
+    expected = figures.overlay_cam(GREY, np.array([[0, 0, 1 / 3, 2 / 3, 1, 1]] * 4))
+    assert np.abs(first.astype(int) - expected).max() <= 1
+    assert np.abs(first.astype(int) - second).max() <= 1
+    faint, _ = figures.overlay_classes([GREY, GREY], cams, classes, peak=torch.tensor([4.0, 4.0]))
+    assert np.abs(faint.astype(int) - figures.overlay_cam(GREY, np.array([[0, 0, 1, 2, 3, 3]] * 4) / 6)).max() <= 1
+    dark = figures.overlay_cam(GREY, np.zeros((4, 6)))
+    np.testing.assert_array_equal(figures.overlay_classes([GREY], -cams, classes)[0], dark)  # and the first image only
+
+
 def test_normalisation_can_be_undone():
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8))
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -140,6 +167,12 @@ def test_a_grid_has_a_cell_for_every_picture_and_empty_ones():
     assert [axes[0].get_ylabel(), axes[3].get_ylabel()] == ["image", "cam"]
     assert axes[3].images[0].get_clim() == (0, 1)
     assert axes[3].images[0].get_cmap().name == figures.CAM_COLOURS
+
+
+def test_pictures_may_have_a_caption_each():
+    rows = {"image": [GREY, GREY], "cam": [np.full((4, 6), 0.5)] * 2}
+    axes = figures.show_grid(rows, captions={"cam": ["p(r) 0.10", "p(r) 0.90"]}).axes
+    assert [[text.get_text() for text in axis.texts] for axis in axes] == [[], [], ["p(r) 0.10"], ["p(r) 0.90"]]
 
 
 def test_the_scale_of_cams_runs_from_0_to_1():
@@ -188,6 +221,43 @@ def test_training_curves_by_hand():
     assert len(figures.training_curves(*history()).axes) == 2
 
 
+def test_schedules_tell_what_plays_no_part():
+    first, second = figures.schedule_curves({"weights": RAMPS, "steps": RAMPS[["falls"]]}, ["rises"]).axes
+    assert [line.get_label() for line in first.lines] == ["rises", "falls (not in this run)"]
+    assert first.lines[0].get_xdata().tolist() == [0, 0.5, 1]
+    assert first.lines[0].get_ydata().tolist() == [0, 2, 4]
+    assert (first.get_title(), second.get_title()) == ("weights", "steps")
+    assert first.lines[0].get_linewidth() > first.lines[1].get_linewidth()
+
+
+@pytest.mark.parametrize(
+    ("names", "lines"),
+    [
+        (["cls", "re_cls", "re"], [3]),
+        (["cls", "cse", "p_soft", "erased_soft"], [2, 1, 1]),
+        (["cls", "re_cls", "re", "cse", *ERASED], [4, 1, 2, 2]),
+    ],
+)
+def test_the_game_has_a_panel_for_what_there_is(names, lines):
+    axes = figures.game_curves(*game(names)).axes
+    assert [len(axis.lines) for axis in axes] == [2 * count for count in lines]  # iterations and epochs
+    assert axes[0].lines[1].get_ydata().tolist() == [2, 5]
+    np.testing.assert_allclose(axes[0].lines[0].get_xdata(), np.arange(1, 7) / 3)
+
+
+def test_steps_without_noc_leave_no_hole_in_its_curve():
+    steps, epochs = game(["cls", "loss_noc"])
+    steps.loc[::2, "loss_noc"] = np.nan  # k_noc = 2
+    line = figures.game_curves(steps, epochs).axes[1].lines[0]
+    assert line.get_ydata().tolist() == [2, 4, 6]
+    np.testing.assert_allclose(line.get_xdata(), [2 / 3, 4 / 3, 2])
+
+
+def test_a_loss_of_one_term_has_no_game():
+    with pytest.raises(ValueError, match="draw a loss of one term with training_curves"):
+        figures.game_curves(*history(["miou"]))
+
+
 def test_threshold_curves_by_hand():
     left, right = figures.threshold_curves({"CAM": sweep(), "P-NOC": [sweep(), sweep(0.1)]}, fixed=0.3).axes
     np.testing.assert_allclose(left.lines[0].get_ydata(), [20, 50, 40])
@@ -231,6 +301,17 @@ def test_saving_leaves_png_pdf_and_the_numbers(tmp_path):
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "new" / names[0]), sweep())
 
 
+def test_a_grid_of_photographs_is_one_small_file(tmp_path):
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 90, 3), np.uint8))
+    for name, pdf in {"as a drawing": True, "as a photograph": False}.items():
+        figures.save(figures.show_grid({"image": [noise]}), tmp_path / name, pdf=pdf)
+    sizes = {path.name: path.stat().st_size for path in tmp_path.iterdir()}
+    assert sorted(sizes) == ["as a drawing.pdf", "as a drawing.png", "as a photograph.png"]
+    assert sizes["as a photograph.png"] < sizes["as a drawing.png"] / 2
+    pictures = [Image.open(tmp_path / f"as a {name}.png").convert("RGB") for name in ("drawing", "photograph")]
+    assert np.abs(np.subtract(*(np.asarray(picture, float) for picture in pictures))).mean() < 12
+
+
 def test_a_stem_may_hold_a_dot_and_the_same_figure_gives_the_same_files(tmp_path):
     for name in ("v1.2", "again"):
         figures.save(DRAWN["legend"](), tmp_path / name)
@@ -250,3 +331,72 @@ def test_a_full_disk_leaves_the_old_figure(tmp_path, monkeypatch):
     with pytest.raises(OSError, match=r"disk full while writing .*fig.png"):
         figures.save(DRAWN["bars"](), tmp_path / "fig")
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+# many methods
+
+
+def many(count):
+    return {f"method {number}": [sweep(0.01 * number), sweep(0.02 * number)] for number in range(count)}
+
+
+def game(*columns, epochs=3, shift=0.0):
+    return pd.DataFrame({"epoch": range(1, epochs + 1)}).assign(
+        **{name: np.linspace(0.8, 0.4, epochs) + shift for name in columns}
+    )
+
+
+def test_many_methods_get_a_panel_for_each_share_and_a_line_style_each():
+    fig = figures.threshold_curves(many(9), fixed=0.3)
+    miou, positive, negative = fig.axes
+    assert [text.get_text() for text in fig.legends[0].get_texts()] == [*many(9), "best (oracle)"]
+    np.testing.assert_allclose(positive.lines[1].get_ydata(), [60, 30, 10])
+    np.testing.assert_allclose(negative.lines[1].get_ydata(), [10, 20, 50])
+    looks = {(line.get_color(), line.get_linestyle()) for line in positive.lines[:9]}
+    assert len(looks) == 9
+    assert len(miou.collections) == 9  # a band each
+    assert miou.get_legend() is None
+    fig.canvas.draw()
+    assert len(figures.threshold_curves(many(3)).axes) == 2
+
+
+def test_the_game_over_seeds_by_hand():
+    playing = {
+        "CAM": [],
+        "OC-CSE": [game("p_soft", "erased_soft"), game("p_soft", "erased_soft", shift=0.1)],
+        "P-NOC": [game("p_soft", "erased_soft", "p_hard", "erased_hard")],
+    }
+    fig = figures.game_over_seeds(playing)
+    soft, hard, share = fig.axes
+    np.testing.assert_allclose(soft.lines[0].get_ydata(), [85, 65, 45])  # the mean of two seeds
+    np.testing.assert_allclose(soft.lines[1].get_ydata(), [80, 60, 40])
+    assert len(soft.collections) == 1 and not hard.collections  # a band needs two seeds
+    assert len(hard.lines) == 1 and len(share.lines) == 3
+    assert [line.get_linestyle() for line in share.lines] == ["-", "-", "--"]
+    assert soft.lines[0].get_color() == figures.CYCLE[1]  # CAM plays no game but keeps its colour
+    assert [text.get_text() for text in fig.legends[0].get_texts()] == ["OC-CSE", "P-NOC", "hard erasure"]
+    assert soft.get_ylim()[0] == 0 and soft.get_ylim()[1] >= 100
+    assert len(figures.game_over_seeds({"OC-CSE": playing["OC-CSE"]}).axes) == 2
+
+
+def test_seeds_of_different_length_meet_in_the_epochs_that_both_have():
+    fig = figures.game_over_seeds({"OC-CSE": [game("p_soft"), game("p_soft", epochs=2)]})
+    assert fig.axes[0].lines[0].get_xdata().tolist() == [1, 2]
+
+
+def test_no_game_without_an_eraser():
+    with pytest.raises(ValueError, match="no method has p_soft in its epochs: give those of strategies that erase"):
+        figures.game_over_seeds({"CAM": [game()]})
+    with pytest.raises(ValueError, match="no method has p_soft"):
+        figures.game_over_seeds({})
+
+
+def test_the_colour_bar_does_not_take_from_the_pictures():
+    """Pictures touch neither each other's rows nor leave gaps: as wide with a bar as without."""
+    rows = {f"row {number}": [np.zeros((40, 60))] * 4 for number in range(6)}
+    sizes = []
+    for bar in (False, True):
+        fig = figures.show_grid(rows, cam_scale=bar)
+        fig.canvas.draw()
+        sizes.append(fig.axes[0].get_window_extent().size)
+    np.testing.assert_allclose(*sizes, rtol=0.05)

@@ -32,16 +32,16 @@ NAMES = {
         draw_class attention erase_soft erase_hard without cse_loss oc_cse p_oc noc_loss SCOPES
     """,
     "figures": """
-        save as_tensor denormalize voc_palette color_mask overlay_mask overlay_cam show_grid class_legend
-        cooccurrence class_bars training_curves threshold_curves game_over_seeds against_properties
-        CAM_COLOURS VOID_COLOUR
+        save as_tensor denormalize voc_palette color_mask overlay_mask overlay_cam overlay_classes show_grid
+        class_legend cooccurrence class_bars training_curves schedule_curves game_curves threshold_curves
+        game_over_seeds against_properties GAME CAM_COLOURS VOID_COLOUR
         CYCLE LINES GROUP_COLOURS
     """,
     "files": "atomic write_text write_json read_json write_csv write_tensors read_tensors",
     "folder": "read_folder",
     "images": "LabeledImages Masks read_image read_index_mask present_classes check_classes VOID",
     "inference": "Predictor augmented_cams fill_store estimate_miou STORE_STRIDE PRECISIONS",
-    "launch": "train run",
+    "launch": "train ordinary_classifier run",
     "metrics": """
         ThresholdHistogram evaluate threshold_sweep class_scores mean_scores absent_classes best_threshold
         confusion_matrix miou predict foreground_iou THRESHOLDS
