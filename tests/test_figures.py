@@ -340,7 +340,7 @@ def many(count):
     return {f"method {number}": [sweep(0.01 * number), sweep(0.02 * number)] for number in range(count)}
 
 
-def game(*columns, epochs=3, shift=0.0):
+def played(*columns, epochs=3, shift=0.0):
     return pd.DataFrame({"epoch": range(1, epochs + 1)}).assign(
         **{name: np.linspace(0.8, 0.4, epochs) + shift for name in columns}
     )
@@ -363,8 +363,8 @@ def test_many_methods_get_a_panel_for_each_share_and_a_line_style_each():
 def test_the_game_over_seeds_by_hand():
     playing = {
         "CAM": [],
-        "OC-CSE": [game("p_soft", "erased_soft"), game("p_soft", "erased_soft", shift=0.1)],
-        "P-NOC": [game("p_soft", "erased_soft", "p_hard", "erased_hard")],
+        "OC-CSE": [played("p_soft", "erased_soft"), played("p_soft", "erased_soft", shift=0.1)],
+        "P-NOC": [played("p_soft", "erased_soft", "p_hard", "erased_hard")],
     }
     fig = figures.game_over_seeds(playing)
     soft, hard, share = fig.axes
@@ -380,23 +380,23 @@ def test_the_game_over_seeds_by_hand():
 
 
 def test_seeds_of_different_length_meet_in_the_epochs_that_both_have():
-    fig = figures.game_over_seeds({"OC-CSE": [game("p_soft"), game("p_soft", epochs=2)]})
+    fig = figures.game_over_seeds({"OC-CSE": [played("p_soft"), played("p_soft", epochs=2)]})
     assert fig.axes[0].lines[0].get_xdata().tolist() == [1, 2]
 
 
 def test_no_game_without_an_eraser():
     with pytest.raises(ValueError, match="no method has p_soft in its epochs: give those of strategies that erase"):
-        figures.game_over_seeds({"CAM": [game()]})
+        figures.game_over_seeds({"CAM": [played()]})
     with pytest.raises(ValueError, match="no method has p_soft"):
         figures.game_over_seeds({})
 
 
 def test_the_colour_bar_does_not_take_from_the_pictures():
-    """Pictures touch neither each other's rows nor leave gaps: as wide with a bar as without."""
+    """They are as large with it as without."""
     rows = {f"row {number}": [np.zeros((40, 60))] * 4 for number in range(6)}
     sizes = []
     for bar in (False, True):
         fig = figures.show_grid(rows, cam_scale=bar)
         fig.canvas.draw()
         sizes.append(fig.axes[0].get_window_extent().size)
-    np.testing.assert_allclose(*sizes, rtol=0.05)
+    assert (sizes[1] >= sizes[0] - 1).all()
