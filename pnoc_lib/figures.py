@@ -68,7 +68,9 @@ def save(fig: Figure, stem: Path | str, *, data: pd.DataFrame | None = None, dpi
         with files.atomic(stem.with_name(stem.name + suffix)) as temporary:
             fig.savefig(temporary, dpi=dpi, metadata=metadata, bbox_inches="tight")
             if not pdf:
-                Image.open(temporary).convert("RGB").quantize(256).save(temporary, "PNG", optimize=True)
+                full = Image.open(temporary).convert("RGB")
+                colours = full.quantize(256, Image.Quantize.FASTOCTREE)
+                full.quantize(palette=colours).save(temporary, "PNG", optimize=True)  # dithered: no false edges
     if data is not None:
         files.write_csv(stem.with_name(stem.name + ".csv"), data)
 

@@ -74,3 +74,28 @@ def test_a_job_that_fails_is_noticed(described, tmp_path, monkeypatch):
     with pytest.raises(RuntimeError, match="training in 2 processes failed with code 1: see the lines above"):
         launch.train(2, data=missing, network=NETWORK, folder=tmp_path / "out", settings=settings(), cpu=True)
     assert not (tmp_path / "out").exists()
+
+
+def test_the_ordinary_classifier_reaches_the_processes(described, tmp_path):
+    path = tmp_path / "oc.safetensors"
+    oc = models.CAMNetwork(num_classes=3, **NETWORK | {"seed": 1})
+    models.save_network(oc, path)
+    images, _ = data.read(**described)
+    given = settings(strategy="oc-cse", epochs=1)
+    job = {"data": described, "network": NETWORK, "folder": str(tmp_path / "job"), "settings": vars(given)}
+    launch.run(job | {"oc": str(path), "estimate": None, "num_workers": 0, "cpu": True})
+    alone = models.CAMNetwork(num_classes=3, **NETWORK)
+    training.train(alone, images, tmp_path / "alone", given, oc=oc, cpu=True, progress=False)
+    written, _ = files.read_tensors(tmp_path / "job" / "weights.safetensors")
+    for name, tensor in alone.state_dict().items():
+        assert torch.equal(written[name], tensor), name
+    assert not (tmp_path / "job" / "oc").exists()  # none was trained
+
+
+def test_an_ordinary_classifier_of_another_kind_is_refused(tmp_path):
+    path = tmp_path / "oc.safetensors"
+    models.save_network(models.CAMNetwork(num_classes=3, **NETWORK), path)
+    assert not launch.ordinary_classifier(path, "test_vit", 3).training
+    for backbone, classes in (("test_vit", 4), ("test_efficientnet", 3)):
+        with pytest.raises(ValueError, match=f"a test_vit of 3 .* and the generator a {backbone} of {classes}:"):
+            launch.ordinary_classifier(path, backbone, classes)
