@@ -1,6 +1,6 @@
 """Controlled comparisons of training settings on one data set: every variant starts from the same ordinary classifier.
 
-    python tools/experiments.py configs/experiments/toyvoc.yaml --out reports/experiments/toyvoc.csv --seeds 0 1 2
+    python tools/experiments.py configs/experiments/toyvoc.yaml --seeds 0 1 2
 
 The YAML names the data, the settings that all variants share, those of the ordinary classifier, and the variants, each
 with what it changes. A variant that the CSV holds already is not run again; trainings resume where they were killed.
@@ -18,7 +18,7 @@ import pandas as pd
 import torch
 import yaml
 
-from pnoc_lib import data, files, inference, metrics, models, stores, training
+from pnoc_lib import data, files, inference, metrics, models, stores, toyvoc, training
 
 THRESHOLDS = np.round(np.arange(0.05, 0.801, 0.05), 2)
 
@@ -26,7 +26,9 @@ THRESHOLDS = np.round(np.arange(0.05, 0.801, 0.05), 2)
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("plan", type=Path, help="YAML file of a comparison")
-    parser.add_argument("--out", type=Path, required=True, help="CSV that takes one line a variant and seed")
+    parser.add_argument(
+        "--out", type=Path, help="CSV that takes one line a variant and seed; reports/experiments/PLAN.csv"
+    )
     parser.add_argument("--data", default="", help="folder of the data set, in place of the plan's")
     parser.add_argument("--work", type=Path, default=Path("runs/experiments"), help="folder of weights")
     parser.add_argument("--oc", default="", help="weights of the ordinary classifier, {seed} in the name; else trained")
@@ -36,7 +38,10 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if options.threads:
         torch.set_num_threads(options.threads)
+    options.out = options.out or Path("reports/experiments") / f"{options.plan.stem}.csv"
     plan = yaml.safe_load(options.plan.read_text())
+    if "draw" in plan and not options.data:
+        toyvoc.write(plan["data"]["root"], **plan["draw"])
     unknown = set(options.only) - set(plan["variants"])
     if unknown:
         parser.error(f"no variant {', '.join(unknown)}: the plan has {', '.join(plan['variants'])}")
