@@ -1,10 +1,11 @@
 """Ramps of the loss terms and the decay of the learning rate."""
 
 from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 
-from pnoc_lib import schedules
+from pnoc_lib import schedules, training
 
 QUARTERS = (0, 25, 50, 100)  # of 100 iterations
 
@@ -19,6 +20,24 @@ QUARTERS = (0, 25, 50, 100)  # of 100 iterations
 )
 def test_ramps_of_the_paper(ramp, values):
     assert [schedules.linear(step, 100, **ramp) for step in QUARTERS] == pytest.approx(values, abs=1e-12)
+
+
+def test_the_weights_of_a_training_are_those_ramps():
+    """With the default settings, each under its own name."""
+    at = [
+        training._Run.lambdas(SimpleNamespace(settings=training.TrainingSettings(), step=step, total=100))
+        for step in QUARTERS
+    ]
+    assert [weights["lambda_re"] for weights in at] == pytest.approx([0, 2, 4, 4], abs=1e-12)
+    assert [weights["lambda_cse"] for weights in at] == pytest.approx([0.3, 0.475, 0.65, 1.0], abs=1e-12)
+    assert [weights["lambda_noc"] for weights in at] == pytest.approx([0, 0.25, 0.5, 1], abs=1e-12)
+
+
+def test_the_step_of_noc_is_largest_in_the_middle():
+    """lambda_noc times the rate, t/T (1 - t/T)^0.9: zero at both ends, 0.269 at t/T = 1/1.9 (Section 3.2)."""
+    steps = [schedules.linear(t, 1900, 0, 1) * schedules.poly(t, 1900) for t in range(1901)]
+    assert steps[0] == steps[1900] == 0
+    assert max(steps) == steps[1000] == pytest.approx(0.269, abs=5e-4)
 
 
 def test_a_ramp_stays_at_its_end():
