@@ -70,10 +70,11 @@ def finish(*arguments, **options):
 
 
 def left(folder):
-    """What a training leaves: bytes of every weight, and the tables."""
+    """What a training leaves: bytes of every weight, and the tables; those of the `oc` trained before it as well."""
     tensors, _ = files.read_tensors(folder / "weights.safetensors")
     weights = {name: tensor.numpy().tobytes() for name, tensor in tensors.items()}
-    return weights, *((folder / name).read_bytes() for name in ("steps.csv", "epochs.csv", "training.json"))
+    tables = [(folder / name).read_bytes() for name in ("steps.csv", "epochs.csv", "training.json")]
+    return weights, tables, left(folder / "oc") if (folder / "oc").is_dir() else None
 
 
 def position(folder):
@@ -96,6 +97,7 @@ def images(tmp_path_factory):
         ({"epochs": 4, "precision": "no"}, 0),
         ({"epochs": 4, "precision": "no", "accumulation": 2}, 1),  # 5 iterations an epoch: steps cross epochs
         ({"epochs": 4, "precision": "bf16"}, 0),
+        ({"strategy": "p-noc", "accumulation": 2, "k_noc": 2, "precision": "no"}, 0),  # its oc is trained first
     ],
 )
 def test_kills_at_random_moments_change_nothing(images, tmp_path, changes, num_workers):
