@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 import torch
-from trees import voc_tree, write_image
+from trees import voc_tree, write_image, write_list
 
 from pnoc_lib import data, files, launch, models, training
 
@@ -51,6 +51,42 @@ def test_two_processes_on_a_cpu(described, tmp_path, monkeypatch):
     assert epochs["epoch"].tolist() == [1, 2]
     for name, tensor in again.state_dict().items():
         assert torch.equal(written[name], tensor), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("changes", [{"strategy": "puzzle"}, {"strategy": "p-noc", "erase_scope": "image"}])
+def test_two_processes_do_what_one_does(described, tree, tmp_path, changes):
+    """Images of one class, so that all draw the same r, each erased by its own peak: the peak of a batch is that of a
+    process's part. In the third iteration noc has learned."""
+    write_list(tree, "pairs", "a1\na3\n")
+    told, given = {**described, "split": "pairs"}, settings(epochs=3, **changes)
+    oc = models.CAMNetwork(num_classes=3, **NETWORK | {"seed": 1})
+    models.save_network(oc, tmp_path / "oc.safetensors")
+    job = {"data": told, "network": NETWORK, "folder": tmp_path / "two", "settings": given, "cpu": True}
+    launch.train(2, **job, oc=tmp_path / "oc.safetensors")
+    one = models.CAMNetwork(num_classes=3, **NETWORK)
+    alone, _ = training.train(one, data.read(**told)[0], tmp_path / "one", given, oc=oc, cpu=True, progress=False)
+    steps = pd.read_csv(tmp_path / "two" / "steps.csv")
+    pd.testing.assert_frame_equal(steps, alone, rtol=1e-3, atol=1e-4)
+    written, _ = files.read_tensors(tmp_path / "two" / "weights.safetensors")
+    for name, tensor in one.state_dict().items():
+        torch.testing.assert_close(written[name], tensor, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_two_processes_with_batchnorm_and_an_oc_of_their_own(described, tmp_path, monkeypatch):
+    """Whole images and tiles in one step, noc beside f; what they leave is read back by one process."""
+    kind = NETWORK | {"backbone": "test_efficientnet"}
+    given = settings(strategy="p-noc", accumulation=2, k_noc=1)
+    launch.train(2, data=described, network=kind, folder=tmp_path, settings=given, cpu=True)
+    assert files.read_json(tmp_path / "oc" / "training.json")["strategy"] == "cam"
+    monkeypatch.setattr(training._Run, "iterate", None)
+    images, again = data.read(**described)[0], models.CAMNetwork(num_classes=3, **kind)
+    steps, _ = training.train(again, images, tmp_path, given, cpu=True, progress=False)
+    assert steps["step"].tolist() == [0, 1]
+    assert steps.notna().all(axis=None)
+    assert {"re", "cse", "loss_noc"} <= set(steps.columns)
+    assert all(tensor.isfinite().all() for tensor in again.state_dict().values())
 
 
 def test_the_job_of_a_process(tree, described, tmp_path):
