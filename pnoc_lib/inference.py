@@ -16,7 +16,7 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as TF
 from tqdm import tqdm
 
-from pnoc_lib import cam, metrics, models
+from pnoc_lib import cam, checkpoints, metrics, models
 from pnoc_lib.data import LabeledImages, Masks
 from pnoc_lib.stores import CAMStore
 
@@ -29,6 +29,7 @@ class Predictor:
 
     network: in any mode, left untouched. precision: "no" (float32), "bf16" or "fp16"; the 1x1 classifier stays float32.
     device: by default the GPU, where there is one.
+    `digest` tells networks apart by their weights.
     Calling it takes (N, 3, H, W) uint8 RGB on any device and gives raw CAMs (N, C, h, w) float32 on `device`.
     Raises ValueError for an unknown precision.
     """
@@ -40,6 +41,7 @@ class Predictor:
             raise ValueError(f"unknown precision {precision!r}: choose one of {', '.join(PRECISIONS)}")
         self.dtype = PRECISIONS[precision]
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.digest = checkpoints.digest(network)
         side = 4 * network.stride
         example = torch.zeros(1, 3, side, side, device=next(network.parameters()).device)
         folded = models.fold_batchnorm(network, example).to(self.device, memory_format=torch.channels_last)
@@ -88,8 +90,12 @@ def fill_store(
 
     batch_size: images of equal size that are run together (twice that, with their mirrors): on a CPU large images are
     fastest alone, in the caches; small ones, and any on a GPU, together.
-    Returns the number of images written; those of an earlier, interrupted call are kept as they are.
+    Returns the number of images written; those of an earlier, interrupted call are kept as they are, unless they come
+    from other weights, scales or another precision: then they go.
     """
+    stale = store.renew({"network": predictor.digest, "scales": list(scales), "precision": str(predictor.dtype)})
+    if stale:
+        tqdm.write(f"{store.folder} holds {stale} priors of other weights or scales: making all of them anew")
     todo = images.subset(store.missing(images.ids))
     bar = tqdm(
         total=len(images),

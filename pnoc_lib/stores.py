@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -49,6 +51,22 @@ class CAMStore:
         """Those of `ids` that the store does not hold, in their order."""
         held = set(self.ids())
         return [image_id for image_id in ids if image_id not in held]
+
+    def renew(self, made_of: Mapping[str, Any]) -> int:
+        """Empty the store unless it was made of the same: weights, scales, whatever the caller names.
+
+        Returns the number of images that were removed; 0 for a new store and for one that may be filled up.
+        """
+        note = self.folder / "made_of.json"
+        old = files.read_json(note) if note.is_file() else None
+        if old == json.loads(json.dumps(made_of)):
+            return 0
+        note.unlink(missing_ok=True)  # first, so that a kill amid the removal leaves no store that seems whole
+        stale = self.ids()
+        for image_id in stale:
+            self._path(image_id).unlink()
+        files.write_json(note, dict(made_of))
+        return len(stale)
 
     def write(self, image_id: str, cam: np.ndarray, classes: np.ndarray, size: tuple[int, int]) -> None:
         """Keep the maps of one image.
