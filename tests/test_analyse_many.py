@@ -9,8 +9,9 @@ import papermill
 import pytest
 from PIL import Image
 from tiny import squares
+from trees import coco_tree
 
-from pnoc_lib import analysis, stores, voc
+from pnoc_lib import analysis, data, stores, voc
 from pnoc_lib.paper import collect
 
 NOTEBOOK = Path(__file__).resolve().parent.parent / "notebooks" / "03_analyse_priors.ipynb"
@@ -49,8 +50,9 @@ def store(folder, masks, weakness, seed):
     for id in masks.ids:
         mask = masks.mask(id)
         classes = np.unique(mask[(mask > 0) & (mask < 255)]).astype(int) - 1
-        cam = np.stack([np.where(mask == c + 1, 1.0, weakness * random.random(mask.shape)) for c in classes])
-        out.write(id, cam[:, ::2, ::2], classes, mask.shape)
+        maps = [np.where(mask == c + 1, 1.0, weakness * random.random(mask.shape)) for c in classes]
+        cam = np.stack(maps) if maps else np.zeros((0, *mask.shape))
+        out.write(id, cam, classes, mask.shape)
 
 
 def epochs(count, level, *columns):
@@ -129,3 +131,28 @@ def test_one_strategy_one_seed_and_no_training_to_ask(project):
     assert list(table("table02_epochs").columns) == ["row", "TTA"]
     assert set(table("trends")["verdict"]) == {"not run"}
     assert not Path("reports/x/figures/game_over_seeds.png").exists()
+
+
+def test_coco_makes_tables_4_and_5(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    coco_tree(tmp_path / "coco")
+    _, masks = data.read("coco14", "coco", "train2014")
+    properties = analysis.class_properties(analysis.pixel_counts(masks, progress=False))
+    described = finish(tmp_path / "runs/x/00_data", "00_data", dataset="coco14")
+    properties.rename_axis("class").to_csv(described / "properties.csv")
+    for strategy, weakness in (("puzzle", 0.9), ("p-noc", 0.1)):
+        given = {"strategy": strategy, "seed": 0, "backbone": "resnest269e", "dataset": "coco14"}
+        given["eval_split"] = "train2014"
+        trained = finish(tmp_path / f"runs/x/01_train_priors/{strategy}-s0", "01_train_priors", **given)
+        epochs(2, 0.3).to_csv(trained / "epochs.csv", index=False)
+        inferred = tmp_path / f"runs/x/02_infer_priors/{strategy}-s0/train2014"
+        store(finish(inferred, "02_infer_priors", **given), masks, weakness, 0)
+    run(dataset="coco14", data_root="coco", eval_split="train2014", strategies=["puzzle", "p-noc"])
+    assert list(table("table04_epochs").columns) == ["row", "E1", "E2", "TTA"]
+    beside = table("table05_beside").set_index(["row", "column"])
+    assert beside.at[("overall", "P-NOC"), "measured"] != "not run" and beside.at[("dog", "P"), "measured"] != "not run"
+    trends = table("trends").set_index(["statement", "chosen by"])
+    assert trends.at[("P-NOC beats P on COCO14", "fixed"), "verdict"] == "holds"
+    assert "P is the best of the five on singletons" not in trends.index.get_level_values(0)
+    measured = collect.measured(collect.finished("runs"))
+    assert sorted(measured) == [4, 5] and set(measured[4]["row"]) == {"RS269 P", "RS269 P-NOC"}

@@ -113,7 +113,7 @@ def test_a_cell_that_the_paper_has_not_is_refused():
         ([1.0, 3.0, -1.0], "within spread"),  # mean 1, sd 2
         ([-1.0, -3.0, 1.0], "within spread"),
         ([1.0, 3.0], "holds"),  # mean 2, sd 1.41; over n it would be 1
-        ([0.0, 2.2], "within spread"),  # mean 1.1, sd 1.56; over n it would be 1.1 and the mean not below
+        ([0.1, 2.2], "within spread"),  # mean 1.15, sd 1.48; over n the sd would be 1.05
         ([0.5, 0.5], "holds"),  # no spread at all
         ([0.0, 0.0], "within spread"),
         ([0.1], "holds"),
@@ -197,6 +197,8 @@ def test_smoothing_is_done_without_where_it_was_not_run():
     assert line["printed"] == pytest.approx(53.1 - 51.5)  # the print is of the smoothed ones
     half = one(selected, measured | runs(P_OC_LS=[{"small": 0.9}]))
     assert half["difference"] == pytest.approx(10)  # one smoothed method is not set against a plain one
+    alone = one(selected, runs(CAM=[rows[1]]))
+    assert (alone["verdict"], alone["note"]) == ("not run", "needs P-OC+LS, P-NOC+LS")
     for number in ("2", ""):  # where the paper has rows of both, or none
         overall = statement("P-NOC+LS|overall μ", "P-OC|overall μ", table=number)
         assert one(overall, runs(P_NOC=[{"overall μ": 1}], P_OC=[{"overall μ": 0}]))["verdict"] == "not run"

@@ -144,7 +144,7 @@ def style(lines: pd.DataFrame) -> Styler:
     return (
         styler.hide(axis="index")
         .set_table_styles([heads])
-        .set_properties(subset=["section", *wrapped], **{"text-align": "left"})
+        .set_properties(subset=["section", *wrapped, *verdicts], **{"text-align": "left"})
         .set_properties(subset=[name for name in table if name not in wrapped], **{"white-space": "nowrap"})
     )
 
