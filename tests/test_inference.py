@@ -230,6 +230,19 @@ def test_an_interrupted_store_goes_on(predictor, squares, tmp_path):
     assert {name: (tmp_path / name).stat().st_mtime_ns for name in before} == before
 
 
+@pytest.mark.parametrize("change", ["weights", "scales", "precision"])
+def test_priors_of_another_network_or_other_scales_are_made_anew(network, squares, tmp_path, capsys, change):
+    images, store = squares[0], CAMStore(tmp_path)
+    inference.fill_store(Predictor(network, precision="no", device="cpu"), images, store, scales=(1.0,), progress=False)
+    other = models.CAMNetwork("test_efficientnet", 2, seed=1) if change == "weights" else network
+    new = Predictor(other, precision="bf16" if change == "precision" else "no", device="cpu")
+    options = {"scales": (1.0, 2.0) if change == "scales" else (1.0,), "progress": False}
+    assert inference.fill_store(new, images.subset(images.ids[:4]), store, **options) == 4
+    assert store.ids() == sorted(images.ids[:4])  # nothing of the old ones is left
+    assert "holds 9 priors of other weights or scales: making all of them anew" in capsys.readouterr().out
+    assert inference.fill_store(new, images, store, **options) == 5
+
+
 def test_images_of_several_sizes_and_without_a_class(predictor, squares, tmp_path):
     images, _ = squares
     labels = images.labels.copy()

@@ -127,6 +127,36 @@ def test_ids_and_missing(store):
     assert "x" not in store
 
 
+def test_a_store_is_kept_for_what_it_was_made_of(store):
+    store.write("a", maps(1, 4, 4), np.array([0]), (16, 16))
+    assert store.renew({"scales": (0.5, 1.0)}) == 1  # nobody knows what it was made of
+    store.write("b", maps(1, 4, 4), np.array([0]), (16, 16))
+    assert store.renew({"scales": (0.5, 1.0)}) == 0
+    assert store.ids() == ["b"]
+    assert store.renew({"scales": [0.5]}) == 1
+    assert store.ids() == [] and store.renew({"scales": [0.5]}) == 0
+
+
+def test_a_kill_amid_the_removal_leaves_no_store_that_passes_for_the_new_one(store, monkeypatch):
+    store.renew({"weights": "old"})
+    for name in "abc":
+        store.write(name, maps(1, 4, 4), np.array([0]), (16, 16))
+    unlink, removed = type(store.folder).unlink, []
+
+    def dying(path, **options):
+        if path.suffix == ".npz":
+            removed.append(path)
+            if len(removed) == 2:
+                raise KeyboardInterrupt
+        unlink(path, **options)
+
+    monkeypatch.setattr(type(store.folder), "unlink", dying)
+    with pytest.raises(KeyboardInterrupt):
+        store.renew({"weights": "new"})
+    monkeypatch.undo()
+    assert store.renew({"weights": "old"}) == 2 and store.ids() == []
+
+
 def test_a_missing_image_says_what_to_run(store):
     with pytest.raises(FileNotFoundError, match=r"no CAM of image 'gone' in .*cams: run notebooks/02_infer_priors"):
         store.read("gone")
