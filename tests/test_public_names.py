@@ -47,8 +47,8 @@ NAMES = {
         confusion_matrix miou predict foreground_iou THRESHOLDS
     """,
     "models": """
-        CAMNetwork Encoder parameter_groups freeze_batchnorm fixed save_network load_network fold_batchnorm
-        OUTPUT_STRIDE WEIGHT_PACKAGES
+        CAMNetwork Encoder parameter_groups freeze_batchnorm keep_statistics fixed save_network load_network
+        fold_batchnorm OUTPUT_STRIDE WEIGHT_PACKAGES
     """,
     "paper": """
         beside cells claims class_groups grid hyper_parameters newer_methods printed same_cells settings
@@ -63,6 +63,7 @@ NAMES = {
     "runs": "Stage folder start require manifest portable",
     "sampling": "TrainingOrder TrainingSamples mix",
     "schedules": "linear poly",
+    "settings": "TrainingSettings PRECISIONS",
     "stores": "StoredCAM CAMStore resize_maps LEVELS",
     "strategies": "Strategy named generator_terms generator_loss STRATEGIES ERASERS SMOOTHING",
     "tables": """
