@@ -372,6 +372,28 @@ def test_batchnorm_of_noc_never_changes(twelve, oc, tmp_path, leaky):
         assert not torch.equal(after[name], initial[name])  # and all of f
 
 
+@pytest.mark.parametrize("strategy", ["cam", "p-noc"])
+def test_batchnorm_of_the_generator_may_stay_as_well(twelve, oc, tmp_path, strategy):
+    f = train(twelve, tmp_path, oc, strategy=strategy, batchnorm="fixed", from_oc=True, weight_decay=0.1)[0]
+    before = weights(oc)
+    for name, tensor in weights(f).items():
+        assert torch.equal(tensor, before[name]) == (name.rpartition(".")[0] in norms(f)), name
+
+
+def test_tiles_may_be_kept_out_of_the_running_statistics(twelve, tmp_path):
+    """After one iteration they are those of a training without a puzzle; the step itself is the same."""
+    plain, without, with_tiles = (
+        train(twelve, tmp_path / str(number), None, batch_size=12, epochs=1, **changes)[0]
+        for number, changes in enumerate(
+            [{"strategy": "cam-more"}, {"strategy": "puzzle", "tile_statistics": False}, {"strategy": "puzzle"}]
+        )
+    )
+    assert_same(dict(without.named_parameters()), dict(with_tiles.named_parameters()))
+    for name, norm in norms(without).items():
+        assert torch.equal(norm.running_var, norms(plain)[name].running_var)
+        assert not torch.equal(norm.running_var, norms(with_tiles)[name].running_var)
+
+
 def test_a_leaky_noc_unlearns_what_f_shall_erase(twelve, oc, tmp_path, monkeypatch):
     """As in the published code: the generator's step leaves in noc the gradient that hides r."""
     update, left = training._Run._update, []
@@ -521,6 +543,8 @@ def test_defaults_of_the_adversarial_training_are_those_of_the_paper():
         erase_scope="batch",
         augment="jitter",
         label_smoothing=0.0,
+        batchnorm="normal",
+        tile_statistics=True,
         from_oc=False,
         leaky_noc=False,
         average_accumulated=False,
@@ -539,6 +563,7 @@ def test_defaults_of_the_adversarial_training_are_those_of_the_paper():
         ({"lambda_noc": -2}, "lambda_noc must not be negative, got -2"),
         ({"k_noc": 0}, "k_noc must be positive, got 0"),
         ({"erase_scope": "class"}, "unknown erase_scope 'class': choose one of batch, image"),
+        ({"batchnorm": "none"}, "unknown batchnorm 'none': choose one of normal, fixed"),
         ({"delta_noc": 1.2}, r"delta_noc must be in \[0, 1\], got 1.2: the paper's value is 0.2"),
         ({"delta_noc": -0.2}, r"delta_noc must be in \[0, 1\], got -0.2"),
         ({"delta_noc": math.nan}, r"delta_noc must be in \[0, 1\], got nan"),
