@@ -10,6 +10,8 @@ import nbformat
 import pytest
 import yaml
 
+from pnoc_lib.strategies import STRATEGIES
+
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 WITHOUT_DATA = ("07_paper_beside_ours", "08_audit")  # they get none of the common parameters
@@ -151,6 +153,8 @@ def test_presets_set_what_the_notebooks_have(preset):
     for stage, names in known.items():
         common = set() if stage in WITHOUT_DATA else set(told["common"])
         assert common | {"experiment", "runs_root", "reports_root"} <= names, stage
-        assert set(told.get(stage) or {}) <= names, stage
+        own = dict(told.get(stage) or {})
+        blocks = [own.pop(strategy) for strategy in STRATEGIES if strategy in own]  # what one strategy has for itself
+        assert set(own).union(*blocks) <= names, stage
     assert {"strategy", "seed"} <= known["01_train_priors"] & known["02_infer_priors"]
     assert {"strategies", "seeds"} <= known["03_analyse_priors"]

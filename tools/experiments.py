@@ -53,7 +53,9 @@ def main(arguments: list[str] | None = None) -> None:
                 continue
             row = run(plan, name, change or {}, seed, options)
             table = pd.read_csv(options.out) if options.out.is_file() else pd.DataFrame()
-            files.write_csv(options.out, pd.concat([table, pd.DataFrame([row])], ignore_index=True))
+            table = pd.concat([table, pd.DataFrame([row])], ignore_index=True)
+            files.write_csv(options.out, table)
+            files.write_text(options.out.with_suffix(".md"), markdown(table, plan))
             print(json.dumps(row), flush=True)
 
 
@@ -62,6 +64,38 @@ def done(path: Path, name: str, seed: int) -> bool:
         return False
     table = pd.read_csv(path)
     return bool(((table["variant"] == name) & (table["seed"] == seed)).any())
+
+
+def markdown(table: pd.DataFrame, plan: dict) -> str:
+    """The table to be read: percent, mean over the seeds, and what each variant changed."""
+    order = [name for name in plan["variants"] if name in set(table["variant"])]
+    shown = {
+        "mIoU, oracle": "oracle miou",
+        "at 0.3": "miou at 0.3",
+        "FP share": "fp at 0.3",
+        "FN share": "fn at 0.3",
+        "p(r, soft)": "p_soft last",
+        "p(r, hard)": "p_hard last",
+        "softly erased": "erased_soft last",
+    }
+    lines = ["| variant | changed | seeds | " + " | ".join(shown) + " |", "|---|---|---:|" + "---:|" * len(shown)]
+    for name in order:
+        runs = table[table["variant"] == name]
+        change = {key: value for key, value in (plan["variants"][name] or {}).items() if key != "strategy"}
+        words = ", ".join(f"{key} {value}" for key, value in change.items())
+        cells = [""] * len(shown)
+        for place, column in enumerate(shown.values()):
+            if column in runs and runs[column].notna().any():
+                values = 100 * runs[column]
+                spread = f" ± {values.std():.1f}" if len(values) > 1 else ""
+                cells[place] = f"{values.mean():.1f}{spread}"
+        lines.append(f"| {name} | {words} | {len(runs)} | " + " | ".join(cells) + " |")
+    scored = int(table["images"].iloc[0])
+    return (
+        f"{scored} scored images; shares and mIoU in percent; the shares are those at 0.3.\n\n"
+        + "\n".join(lines)
+        + "\n"
+    )
 
 
 def run(plan: dict, name: str, change: dict, seed: int, options: argparse.Namespace) -> dict:
