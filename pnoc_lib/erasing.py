@@ -28,7 +28,7 @@ def attention(cam: Tensor, erased_class: Tensor, size: tuple[int, int], *, scope
 
     cam: (N, C, h, w) raw activations. erased_class: (N,) indices. size: (H, W) in pixels.
     scope: the peak that divides, of each "image" (Eq. 2) or of the whole "batch".
-    Returns (N, 1, H, W) float32 in [0, 1), differentiable, peak included; zero where the class has no positive value.
+    Returns (N, 1, H, W) float32 in [0, 1], differentiable, peak included; zero where the class has no positive value.
     Raises ValueError for another scope.
     Reads the paper as: rectified before the bilinear enlarging.
     """
@@ -54,7 +54,7 @@ def erase_soft(images: Tensor, cam: Tensor, erased_class: Tensor, *, scope: str 
 def erase_hard(images: Tensor, cam: Tensor, erased_class: Tensor, delta_noc: float = 0.2) -> Tensor:
     """x o [psi(A^r) <= delta_noc]: cut out all that the map of class r covers; line 9 of Algorithm 1.
 
-    images, cam, erased_class: as for `erase_soft`; each map by its own peak. delta_noc: in (0, 1); paper 0.2.
+    images, cam, erased_class: as for `erase_soft`; each map by its own peak. delta_noc: in [0, 1]; paper 0.2.
     Returns (N, 3, H, W) without a gradient into `cam`; an image whose class has no positive value is left whole.
     Raises ValueError when `delta_noc` is outside [0, 1].
     Reads the paper as: kept where psi <= delta_noc. Its `1 - psi > delta_noc` would keep psi < 0.8, four fifths of the

@@ -96,15 +96,15 @@ def parameter_groups(network: CAMNetwork, lr: float, *, new_factor: float = 10.0
     return result
 
 
-def freeze_batchnorm(network: nn.Module) -> nn.Module:
+def freeze_batchnorm(network: nn.Module, *, frozen: bool = True) -> nn.Module:
     """Keep every BatchNorm of `network` as it is: running statistics always used, affine parameters without gradient.
 
     So `noc` is trained (Section 3.2): hard-erased images would shift its statistics. Holds until `train()` is called
-    on the network: call this again after it. Returns the network.
+    on the network: call this again after it. frozen: False lets the parameters learn again. Returns the network.
     """
     for module in network.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            module.eval().requires_grad_(False)
+            module.eval().requires_grad_(not frozen)
     return network
 
 

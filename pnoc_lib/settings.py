@@ -8,12 +8,26 @@ from pnoc_lib import erasing, models, strategies
 
 PRECISIONS = ("no", "bf16", "fp16")
 
+UNUSED_BY_CAM = (
+    "lambda_re",
+    "ramp_re",
+    "lambda_cse_first",
+    "lambda_cse",
+    "lambda_noc",
+    "delta_noc",
+    "k_noc",
+    "erase_scope",
+    "tile_statistics",
+    "leaky_noc",
+)
+
 
 @dataclass(frozen=True)
 class TrainingSettings:
     """Everything that decides a training but the images and the networks; the defaults are the paper's (Section 6.1).
 
-    strategy: a name in `strategies.STRATEGIES`; augment and label_smoothing: None for the strategy's own.
+    strategy: a name in `strategies.STRATEGIES`; augment and label_smoothing: None for the strategy's own (resolved at
+    once: `dataclasses.replace` with another strategy keeps them).
     Sides in pixels, rates per optimiser step, `batch_size` in images over all processes and per iteration;
     `accumulation` iterations make one optimiser step, their gradients summed (`average_accumulated`: averaged).
     lambda_re rises from 0 within the share `ramp_re` of the training; lambda_cse from `lambda_cse_first`, lambda_noc
@@ -98,6 +112,7 @@ class TrainingSettings:
 
     def of_oc(self) -> TrainingSettings:
         """The settings under which the ordinary classifier itself is trained: the vanilla strategy's."""
-        plan = strategies.named("cam")
+        plan, usual = strategies.named("cam"), TrainingSettings()
         own = {"augment": plan.augment, "label_smoothing": plan.label_smoothing, "from_oc": False}
-        return replace(self, strategy="cam", **own)
+        unused = {name: getattr(usual, name) for name in UNUSED_BY_CAM}  # their changes are none of its training
+        return replace(self, strategy="cam", **own, **unused)

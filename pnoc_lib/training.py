@@ -56,12 +56,20 @@ def train(
     several; p_soft = p(r | soft erasure) and erased_soft, the share of pixels, where there is an eraser; loss_noc,
     p_hard = p(r | hard erasure) and erased_hard where `noc` learns. Of every epoch: the means, and what `after_epoch`
     gave.
-    Raises ValueError when a batch is larger than the data, FloatingPointError when a loss is no longer finite.
+    Raises ValueError when a batch is larger than the data or `oc` is of another kind, FloatingPointError when a loss is
+    no longer finite.
     """
     if settings.needs_oc and oc is None:
         oc = copy.deepcopy(network)
         options = {"num_workers": num_workers, "checkpoint_seconds": checkpoint_seconds, "cpu": cpu}
         train(oc, images, Path(folder) / "oc", settings.of_oc(), progress=progress, **options)
+        # as it was written: the statistics of BatchNorm are each process's own until then
+        oc.load_state_dict(files.read_tensors(Path(folder) / "oc" / "weights.safetensors")[0])
+    if settings.needs_oc and (oc.backbone, oc.num_classes) != (network.backbone, network.num_classes):
+        raise ValueError(
+            f"oc is {oc.backbone!r} with {oc.num_classes} classes, the network {network.backbone!r} with "
+            f"{network.num_classes}: train an ordinary classifier of the same kind, or give none"
+        )
     run = _Run(network, images, Path(folder), settings, oc if settings.needs_oc else None, cpu=cpu)
     if run.finished():
         network.load_state_dict(files.read_tensors(run.weights)[0])
@@ -309,7 +317,8 @@ class _Run:
         if not self.checkpoint.is_file():
             if self.main and self.record.is_file():
                 changed = checkpoints.changes(files.read_json(self.record), self.identity)
-                tqdm.write(f"{self.folder} holds a finished training of other settings ({changed}): starting anew")
+                why = f"a finished training of other settings ({changed})" if changed else "the record of lost weights"
+                tqdm.write(f"{self.folder} holds {why}: starting anew")
             return
         tensors, metadata = files.read_tensors(self.checkpoint)
         if json.loads(metadata["identity"]) != self.identity:
@@ -333,6 +342,8 @@ class _Run:
     def finish(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Write what the training leaves; the checkpoint goes last."""
         self.network.eval()
+        if self.settings.batchnorm == "fixed":
+            models.freeze_batchnorm(self.network, frozen=False)
         self.accelerator.unwrap_model(self.parallel, keep_fp32_wrapper=False)
         if self.main:
             self.record.unlink(missing_ok=True)  # of a training of other settings: its weights go now

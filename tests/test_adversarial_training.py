@@ -761,3 +761,30 @@ def test_a_training_stopped_before_or_after_its_oc_was_ready(images, tmp_path, w
     ours, steps, _, _ = train(images, tmp_path, None)
     assert_same(ours, whole_with_oc[0])
     pd.testing.assert_frame_equal(steps, whole_with_oc[1], check_exact=True)
+
+
+def test_settings_of_others_leave_the_oc_alone(twelve, tmp_path, monkeypatch):
+    """What an ordinary classifier never reads does not make it a new training."""
+    first = settings(erase_scope="batch").of_oc()
+    assert settings(erase_scope="image", lambda_noc=0.5, delta_noc=0.1, k_noc=2, leaky_noc=True).of_oc() == first
+    assert settings(lr=0.02).of_oc() != first
+
+
+def test_an_oc_of_another_kind_is_refused(twelve, tmp_path):
+    other = models.CAMNetwork("test_efficientnet", 3)
+    with pytest.raises(ValueError, match=r"oc is 'test_efficientnet' with 3 classes, the network .* with 2: train an"):
+        training.train(network(), twelve, tmp_path, settings(), oc=other, cpu=True, progress=False)
+    assert not list(tmp_path.iterdir())
+
+
+def test_lost_weights_are_told_from_other_settings(twelve, tmp_path, capsys):
+    for _ in range(2):
+        training.train(network(), twelve, tmp_path, settings(strategy="cam"), cpu=True, progress=False)
+        (tmp_path / "weights.safetensors").unlink()
+    assert "holds the record of lost weights: starting anew" in capsys.readouterr().out
+
+
+def test_fixed_batchnorm_may_learn_again_afterwards(twelve, tmp_path):
+    ours = network()
+    training.train(ours, twelve, tmp_path, settings(strategy="cam", batchnorm="fixed"), cpu=True, progress=False)
+    assert all(parameter.requires_grad for parameter in ours.parameters())

@@ -63,7 +63,7 @@ NAMES = {
     "runs": "Stage folder start require manifest portable",
     "sampling": "TrainingOrder TrainingSamples mix",
     "schedules": "linear poly",
-    "settings": "TrainingSettings PRECISIONS",
+    "settings": "TrainingSettings PRECISIONS UNUSED_BY_CAM",
     "stores": "StoredCAM CAMStore resize_maps LEVELS",
     "strategies": "Strategy named generator_terms generator_loss STRATEGIES ERASERS SMOOTHING",
     "tables": """
