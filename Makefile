@@ -13,6 +13,9 @@ export OMP_WAIT_POLICY = PASSIVE
 export MALLOC_MMAP_THRESHOLD_ = 1073741824
 export MALLOC_TRIM_THRESHOLD_ = 4294967296
 
+# keep compiled bytecode: else every notebook spends ten seconds on compiling the same sources of PyTorch again
+unexport PYTHONDONTWRITEBYTECODE
+
 VENV ?= .venv/bin/python
 # VENV=python: the active environment, conda's for instance; nothing is installed then
 INSTALLED := $(if $(filter .venv/bin/python,$(VENV)),.venv/.installed)
