@@ -114,14 +114,16 @@ def test_training_of_the_paper_presets_is_the_papers(root, name, expected):
 def test_strategies_of_the_demo_share_all_their_settings(root, name):
     """But the ordinary classifier, with which all of them begin; so none is favoured."""
     told = preset(root, name)
-    assert told["strategies"] == ["cam", "cam-more", "puzzle", "oc-cse", "p-oc", "p-noc"]
+    assert [name for name in told["strategies"] if name != "cam-more"] == ["cam", "puzzle", "oc-cse", "p-oc", "p-noc"]
     alike = [settings_of(root, name, strategy) for strategy in told["strategies"][1:]]
     assert len({dataclasses.replace(settings, strategy="cam") for settings in alike}) == 1
     assert alike[0].from_oc and not settings_of(root, name, "cam").from_oc
 
 
 def test_the_demo_with_three_seeds_is_the_demo(root):
+    """And has the fair rival of its strategies, for which the demo has no time."""
     one, three = preset(root, "demo"), preset(root, "demo-seeds")
+    three["strategies"].remove("cam-more")
     assert three.pop("seeds") == [0, 1, 2] and one.pop("seeds") == [0]
     assert (three.pop("experiment"), one.pop("experiment")) == ("demo-seeds", "demo")
     assert one == three
