@@ -91,6 +91,8 @@ def read(path: Path) -> Page:
     html = html.replace("&#182;", "").replace("¶", "")
     text = "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     title = match[1] if (match := re.search(r"(?m)^# (.+)$", text)) else path.stem
+    if run := path.stem.partition("-")[2]:  # several runs of one notebook: 01_train_priors-p-noc-s0
+        title += f" ({run})"
     asked = re.search(r"\*\*Question[.:]?\*\*[.:]?\s*(.+?)(?:\n\s*\n|$)", text, flags=re.DOTALL)
     paragraphs = [asked[1]] if asked else [part for part in re.split(r"\n\s*\n", text) if not part.startswith("#")]
     contents = [

@@ -111,6 +111,9 @@ def as_on_a_screen(outputs: list) -> list:
             joined[-1].text += output.text
         else:
             joined.append(output)
+    joined = [
+        output for output in joined if "TqdmWarning: IProgress not found" not in output.get("text", "")
+    ]  # no matter
     for output in joined:
         if output.output_type == "stream":
             lines = output.text.replace("\r\n", "\n").split("\n")
