@@ -9,7 +9,7 @@ import time
 
 import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 COMMON = [
     "experiment: str = 'x'",
@@ -169,6 +169,16 @@ def test_a_notebook_that_outlived_its_pipeline_is_not_run_twice(root, project):
     orphan.kill()
     orphan.wait()
     assert second.returncode != 0 and "an earlier run is still writing reports/x.ipynb" in second.stderr
+
+
+def test_what_an_import_says_about_widgets_is_left_out(root, monkeypatch):
+    monkeypatch.syspath_prepend(str(root / "tools"))
+    import execute
+
+    said = "x/tqdm/auto.py:21: TqdmWarning: IProgress not found. Please update\n  from .autonotebook import tqdm\n"
+    kept = execute.as_on_a_screen([new_output("stream", name="stderr", text=said + "50%\r100%\n")])
+    assert [output.text for output in kept] == ["100%\n"]
+    assert execute.as_on_a_screen([new_output("stream", name="stderr", text=said)]) == []
 
 
 @pytest.mark.parametrize("preset", ["smoke", "demo", "voc12-animals", "voc12", "coco14"])

@@ -26,6 +26,7 @@ import papermill
 from papermill.exceptions import PapermillExecutionError
 from PIL import Image
 
+NO_WIDGETS = r".*TqdmWarning: IProgress not found.*\n(?:  from \.autonotebook .*\n)?"  # said at an import, of no matter
 LARGE = 100_000  # bytes of a picture in a notebook from which it is worth compressing
 
 
@@ -111,14 +112,12 @@ def as_on_a_screen(outputs: list) -> list:
             joined[-1].text += output.text
         else:
             joined.append(output)
-    joined = [
-        output for output in joined if "TqdmWarning: IProgress not found" not in output.get("text", "")
-    ]  # no matter
     for output in joined:
         if output.output_type == "stream":
             lines = output.text.replace("\r\n", "\n").split("\n")
             output.text = "\n".join(line.rstrip("\r").rsplit("\r", 1)[-1] for line in lines)
-    return joined
+            output.text = re.sub(NO_WIDGETS, "", output.text)
+    return [output for output in joined if output.get("text") != ""]
 
 
 def compress(data: dict) -> None:
