@@ -66,6 +66,8 @@ def parameters(stage, *, common=True, **more):
         given |= ((CONFIG.get("common") or {}) if common else {}) | own
         given |= own.get(getattr(wildcards, "strategy", None)) or {}
         given = {name: value for name, value in given.items() if not isinstance(value, dict)}
+        if given.get("from_oc") and getattr(wildcards, "strategy", None) == "cam":
+            given["from_oc"] = False  # it is the oc
         given |= {name: value(wildcards) if callable(value) else value for name, value in more.items()}
         text = json.dumps(given, sort_keys=True)
         return text.replace("{experiment}", EXPERIMENT)
@@ -89,7 +91,7 @@ def ordinary_classifier(wildcards):
     """The run whose weights this one begins with or erases by: that of strategy cam with the same seed."""
     own = CONFIG.get("01_train_priors") or {}
     given = {**own, **(own.get(wildcards.strategy) or {})}
-    needed = STRATEGIES[wildcards.strategy].eraser or given.get("from_oc")
+    needed = wildcards.strategy != "cam" and (STRATEGIES[wildcards.strategy].eraser or given.get("from_oc"))
     if not needed or given.get("oc_weights"):
         return []
     return f"{RUNS}/01_train_priors/cam-s{wildcards.seed}/manifest.json"
