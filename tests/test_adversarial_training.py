@@ -13,6 +13,7 @@ from torch import nn
 from pnoc_lib import augment, erasing, models, puzzle, sampling, strategies, training
 from pnoc_lib.training import TrainingSettings
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 QUICK = {
     "strategy": "p-noc",
     "epochs": 2,
@@ -35,15 +36,6 @@ COLUMNS = {
     "noc-cse": [*FIRST, "cls", *ERASING, *NOC],
     "p-noc": [*FIRST, "cls", *PUZZLE, *ERASING, *NOC],
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Sums in one order, and no waiting for other processes' cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

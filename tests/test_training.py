@@ -12,6 +12,7 @@ from pnoc_lib import cam, files, models, sampling, schedules, training
 from pnoc_lib.augment import TrainingTransform
 from pnoc_lib.training import TrainingSettings
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 QUICK = {
     "batch_size": 6,
     "crop_size": 40,
@@ -21,15 +22,6 @@ QUICK = {
     "precision": "no",
     "lr": 0.05,
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Sums in one order, and no waiting for other processes' cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
