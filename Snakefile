@@ -17,7 +17,7 @@ import os
 import sys
 from pathlib import Path
 
-from pnoc_lib.strategies import STRATEGIES
+from pnoc_lib.priors.strategies import STRATEGIES
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", "1073741824")  # keep freed memory, as in the Makefile

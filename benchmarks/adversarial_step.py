@@ -21,8 +21,9 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from pnoc_lib import cam, depthwise, erasing, models, puzzle, training
-from pnoc_lib.images import LabeledImages
+from pnoc_lib.data.images import LabeledImages
+from pnoc_lib.engine import batchnorm, depthwise
+from pnoc_lib.priors import cam, erasing, networks, puzzle, training
 
 PARTS = {  # part -> strategies whose steps differ by it
     "l_cls of the whole images (CAM)": ("cam", None),
@@ -32,10 +33,10 @@ PARTS = {  # part -> strategies whose steps differ by it
 }
 
 
-def literal(f: models.CAMNetwork, noc: models.CAMNetwork) -> Callable[[Tensor, Tensor], None]:
+def literal(f: networks.CAMNetwork, noc: networks.CAMNetwork) -> Callable[[Tensor, Tensor], None]:
     """Algorithm 1 without any economy."""
     f.train()
-    models.freeze_batchnorm(noc.train())
+    batchnorm.freeze_batchnorm(noc.train())
     rates = {"lr": 1e-4, "weight_decay": 1e-4}
     optimizers = [torch.optim.SGD(network.parameters(), **rates) for network in (f, noc)]
 
@@ -85,7 +86,7 @@ def rate(form: Callable[[], object], flops: float, rounds: int = 5) -> float:
     return flops / min(times) / 1e9
 
 
-def limit(f: models.CAMNetwork, images: Tensor) -> None:
+def limit(f: networks.CAMNetwork, images: Tensor) -> None:
     """Arithmetic of the passes that a step needs, over the rates of this machine."""
     counter = FlopCounterMode(display=False)
     with counter, torch.no_grad():
@@ -116,8 +117,8 @@ def main() -> None:
     images, labels = torch.randn(size), torch.randint(0, 2, (options.batch_size, 20)).float()
     labels[:, 0] = 1
 
-    def network() -> models.CAMNetwork:
-        return models.CAMNetwork(options.backbone, 20).to(device)
+    def network() -> networks.CAMNetwork:
+        return networks.CAMNetwork(options.backbone, 20).to(device)
 
     forms = {"literal: float32, NCHW": literal(network(), network())}
     forms["float32, channels last, fast"] = ours("p-noc", network(), network(), options, "no")

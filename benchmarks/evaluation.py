@@ -21,9 +21,10 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 from tqdm import tqdm
 
-from pnoc_lib import metrics, voc
-from pnoc_lib.images import VOID, Masks, read_index_mask
-from pnoc_lib.stores import CAMStore
+from pnoc_lib.data import voc
+from pnoc_lib.data.images import VOID, Masks, read_index_mask
+from pnoc_lib.data.stores import CAMStore
+from pnoc_lib.evaluation import metrics
 
 BESIDE = Path(__file__).resolve().parents[2] / "shared" / "voc12-train-masks"
 CLASSES = len(voc.VOC_CLASSES)

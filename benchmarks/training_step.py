@@ -15,7 +15,8 @@ from contextlib import nullcontext
 
 import torch
 
-from pnoc_lib import cam, depthwise, models
+from pnoc_lib.engine import depthwise
+from pnoc_lib.priors import cam, networks
 
 FORMS = {  # name -> (bf16, channels last, fast depthwise)
     "float32, NCHW": (False, False, False),
@@ -26,7 +27,7 @@ FORMS = {  # name -> (bf16, channels last, fast depthwise)
 }
 
 
-def step(network: models.CAMNetwork, images: torch.Tensor, labels: torch.Tensor, *, bf16: bool, fast: bool) -> None:
+def step(network: networks.CAMNetwork, images: torch.Tensor, labels: torch.Tensor, *, bf16: bool, fast: bool) -> None:
     """Forward and backward pass; gradients are dropped."""
     with torch.autocast("cpu", torch.bfloat16, enabled=bf16), depthwise.FastDepthwise() if fast else nullcontext():
         loss = cam.classification_loss(cam.gap(network(images)), labels)
@@ -44,7 +45,7 @@ def main() -> None:
 
     size = (options.batch_size, 3, options.crop_size, options.crop_size)
     images, labels = torch.randn(size), torch.randint(0, 2, (options.batch_size, 20)).float()
-    network = models.CAMNetwork(options.backbone, 20).train()
+    network = networks.CAMNetwork(options.backbone, 20).train()
     times: dict[str, list[float]] = {name: [] for name in FORMS}
     for _ in range(options.rounds + 1):  # the first round warms up
         for name, (bf16, channels_last, fast) in FORMS.items():

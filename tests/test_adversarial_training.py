@@ -10,8 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from pnoc_lib import augment, erasing, models, puzzle, sampling, strategies, training
-from pnoc_lib.training import TrainingSettings
+from pnoc_lib.data import augment, samples
+from pnoc_lib.engine import order
+from pnoc_lib.priors import erasing, networks, puzzle, strategies, training
+from pnoc_lib.priors.training import TrainingSettings
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 QUICK = {
@@ -62,7 +64,7 @@ def settings(**changes):
 
 
 def network(seed=0):
-    return models.CAMNetwork("test_efficientnet", 2, seed=seed)
+    return networks.CAMNetwork("test_efficientnet", 2, seed=seed)
 
 
 def norms(module):
@@ -119,8 +121,8 @@ def by_hand(images, s, oc):
     sums = {who: {name: torch.zeros_like(p) for name, p in own.items()} for who, own in learning.items()}
     momenta = {who: {name: torch.zeros_like(p) for name, p in own.items()} for who, own in learning.items()}
     transform = augment.TrainingTransform(s.crop_size, s.resize_min, s.resize_max, f.mean, f.std, s.augment)
-    samples = sampling.TrainingSamples(images, transform, s.seed)
-    batches = list(sampling.TrainingOrder(len(images), s.batch_size, s.epochs, s.seed))
+    drawn = samples.TrainingSamples(images, transform, s.seed)
+    batches = list(order.TrainingOrder(len(images), s.batch_size, s.epochs, s.seed))
     rows, half = [], s.crop_size // 2
 
     def l_cls(maps, labels):
@@ -148,7 +150,7 @@ def by_hand(images, s, oc):
             sums[who][name].zero_()
 
     for t, keys in enumerate(batches):  # line 1
-        x, y = (torch.stack(values) for values in zip(*(samples[key] for key in keys), strict=True))
+        x, y = (torch.stack(values) for values in zip(*(drawn[key] for key in keys), strict=True))
         time, last = t / len(batches), t // s.accumulation / (len(batches) // s.accumulation)
         row = {"step": t, "epoch": t // (len(images) // s.batch_size) + 1, "lr": s.lr * (1 - last) ** s.power}
         a = f(x)
@@ -161,7 +163,7 @@ def by_hand(images, s, oc):
             terms |= {"re_cls": l_cls(merged, y), "re": present.sum() / a.numel()}
             weight |= {"re_cls": 1, "re": s.lambda_re * min(time / s.ramp_re, 1)}
         if plan.eraser:
-            random = torch.Generator().manual_seed(sampling.mix(s.seed, t, 0, 1))
+            random = torch.Generator().manual_seed(samples.mix(s.seed, t, 0, 1))
             r = torch.multinomial(y, 1, generator=random)[:, 0]  # line 2
             large = F.interpolate(a[range(len(r)), r][:, None].relu(), x.shape[2:], mode="bilinear")
             own = large / (large.amax((1, 2, 3), keepdim=True) + 1e-5)
@@ -435,7 +437,7 @@ def test_without_an_oc_one_is_trained_first_and_found_again(images, tmp_path, mo
     assert done == ["cam"] * 4 + ["p-noc"] * 4
     vanilla = network()
     training.train(vanilla, images, tmp_path / "oc", settings(batch_size=9).of_oc(), cpu=True, progress=False)
-    assert_same(models.load_network(tmp_path / "a" / "oc" / "weights.safetensors"), vanilla)
+    assert_same(networks.load_network(tmp_path / "a" / "oc" / "weights.safetensors"), vanilla)
     assert_same(train(images, tmp_path / "b", vanilla, batch_size=9)[0], ours)
 
     done.clear()
@@ -479,7 +481,7 @@ def test_an_ordinary_classifier_trained_on(twelve, tmp_path):
     """cam-more from an oc of its own: the vanilla training first, then jitter in place of RandAugment."""
     changes = {"strategy": "cam-more", "from_oc": True, "augment": None}
     ours = train(twelve, tmp_path / "a", None, **changes)[0]
-    vanilla = models.load_network(tmp_path / "a" / "oc" / "weights.safetensors")
+    vanilla = networks.load_network(tmp_path / "a" / "oc" / "weights.safetensors")
     assert_same(train(twelve, tmp_path / "b", vanilla, **changes)[0], ours)
     record = (tmp_path / "a" / "oc" / "training.json").read_text()
     assert '"randaugment"' in record and '"from_oc": false' in record
@@ -614,7 +616,7 @@ def test_a_step_of_resnest_269(images, tmp_path):
         strategy="p-noc", batch_size=2, accumulation=2, epochs=1, crop_size=64, resize_min=40, resize_max=80
     )
     few = images.subset(images.ids[:4])
-    f, oc = (models.CAMNetwork("resnest269e", 2, seed=seed) for seed in (0, 1))
+    f, oc = (networks.CAMNetwork("resnest269e", 2, seed=seed) for seed in (0, 1))
     remembered = training._Run(f, few, tmp_path, paper, oc, cpu=True)
     before = {name: tensor.clone() for name, tensor in f.state_dict().items() if name.startswith("head.")}
     for batch in remembered.loader(0):
@@ -763,7 +765,7 @@ def test_settings_of_others_leave_the_oc_alone(twelve, tmp_path, monkeypatch):
 
 
 def test_an_oc_of_another_kind_is_refused(twelve, tmp_path):
-    other = models.CAMNetwork("test_efficientnet", 3)
+    other = networks.CAMNetwork("test_efficientnet", 3)
     with pytest.raises(ValueError, match=r"oc is 'test_efficientnet' with 3 classes, the network .* with 2: train an"):
         training.train(network(), twelve, tmp_path, settings(), oc=other, cpu=True, progress=False)
     assert not list(tmp_path.iterdir())

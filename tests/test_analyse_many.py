@@ -11,7 +11,8 @@ from PIL import Image
 from tiny import squares
 from trees import coco_tree
 
-from pnoc_lib import analysis, data, stores, voc
+from pnoc_lib.data import reading, stores, voc
+from pnoc_lib.evaluation import analysis
 from pnoc_lib.paper import collect
 
 NOTEBOOK = Path(__file__).resolve().parent.parent / "notebooks" / "03_analyse_priors.ipynb"
@@ -136,7 +137,7 @@ def test_one_strategy_one_seed_and_no_training_to_ask(project):
 def test_coco_makes_tables_4_and_5(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     coco_tree(tmp_path / "coco")
-    _, masks = data.read("coco14", "coco", "train2014")
+    _, masks = reading.read("coco14", "coco", "train2014")
     properties = analysis.class_properties(analysis.pixel_counts(masks, progress=False))
     described = finish(tmp_path / "runs/x/00_data", "00_data", dataset="coco14")
     properties.rename_axis("class").to_csv(described / "properties.csv")

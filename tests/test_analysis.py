@@ -8,9 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pnoc_lib import analysis, paper, strategies
-from pnoc_lib.images import Masks
-from pnoc_lib.voc import VOC_CLASSES, read_masks
+from pnoc_lib import paper
+from pnoc_lib.data.images import Masks
+from pnoc_lib.data.voc import VOC_CLASSES, read_masks
+from pnoc_lib.evaluation import analysis
+from pnoc_lib.priors import strategies
 
 REAL_MASKS = Path(__file__).resolve().parents[2] / "shared" / "voc12-train-masks"
 

@@ -9,14 +9,15 @@ import pytest
 from PIL import Image
 
 from pnoc_lib import paper
-from pnoc_lib.paper import audit, recompute, rounding, show, statements
+from pnoc_lib.audit import recompute, statements, verdicts
+from pnoc_lib.paper import rounding, show
 
 MASKS = Path(__file__).resolve().parents[2] / "shared" / "voc12-train-masks"
 
 
 @pytest.fixture(scope="module")
 def lines():
-    return audit.run()
+    return verdicts.run()
 
 
 def select(lines, table, row=None, column=None, check=None):
@@ -45,25 +46,25 @@ def corrupted(number, row, column, text):
 
 
 def test_more_than_two_hundred_cells_are_checked(lines):
-    assert list(lines.columns) == audit.COLUMNS
+    assert list(lines.columns) == verdicts.COLUMNS
     assert (lines["verdict"] != "cannot be checked").sum() >= 600
     assert set(lines["verdict"]) == set(rounding.VERDICTS)
-    assert set(lines["rule"]) <= set(audit.RULES)
+    assert set(lines["rule"]) <= set(verdicts.RULES)
     numbers = lines[lines["rule"] == "print rounding"]
     assert (numbers["difference"].abs() <= numbers["tolerance"] + 1e-9).all()
 
 
 def test_summary_counts_every_line(lines):
-    counts = audit.summary(lines)
+    counts = verdicts.summary(lines)
     assert counts.loc["all", "checked"] == len(lines) and list(counts.columns[:4]) == list(rounding.VERDICTS)
     assert list(counts.index[-2:]) == ["text", "all"]
-    assert len(audit.findings(lines)) == counts.loc["all", "explained"] + counts.loc["all", "contradicts"]
+    assert len(verdicts.findings(lines)) == counts.loc["all", "explained"] + counts.loc["all", "contradicts"]
     with pytest.raises(ValueError, match="no such verdict: got wrong, ask for agrees"):
-        audit.findings(lines, verdicts=("wrong",))
+        verdicts.findings(lines, verdicts=("wrong",))
 
 
 def test_coverage_counts_printed_cells(lines):
-    seen = audit.coverage(lines)
+    seen = verdicts.coverage(lines)
     assert list(seen.index) == list(range(1, 11)) and (seen["audited"] <= seen["printed"]).all()
     assert seen.loc[1, "audited"] == seen.loc[1, "printed"] and seen.loc[9, "audited"] > 0
 
@@ -72,7 +73,7 @@ def test_all_ten_tables_are_needed():
     book = paper.tables()
     del book[4]
     with pytest.raises(ValueError, match=r"table \[4\] is missing, give all ten"):
-        audit.run(book)
+        verdicts.run(book)
 
 
 # known findings
@@ -101,7 +102,7 @@ def test_84_images_of_tv_cannot_give_its_co_occurrence(lines):
     assert len(counts) == 20
     assert list(counts[counts["verdict"] == "contradicts"]["row"]) == ["tv"]
     assert "83" in counts.set_index("row").at["tv", "explanation"]
-    assert verdict(audit.run(corrupted(3, "tv", "O", "83")), 3, "tv", "O", "%C of O") == "agrees"
+    assert verdict(verdicts.run(corrupted(3, "tv", "O", "83")), 3, "tv", "O", "%C of O") == "agrees"
 
 
 def test_test_average_of_p_noc_is_improbable(lines):
@@ -195,7 +196,7 @@ def test_claims_of_the_text(lines, words, check, expected):
 def test_a_corrupted_cell_turns_its_verdict(lines, number, row, column, text, where, expected):
     assert verdict(lines, *where) != expected
     book = corrupted(number, row, column, text)
-    changed = pd.DataFrame(audit._tables(book), columns=audit.COLUMNS)
+    changed = pd.DataFrame(verdicts._tables(book), columns=verdicts.COLUMNS)
     assert verdict(changed, *where) == expected
 
 
@@ -232,11 +233,11 @@ def test_a_claim_about_an_empty_cell_cannot_be_checked():
 def test_a_bad_claim_is_named():
     claims = paper.claims().head(1)
     with pytest.raises(ValueError, match=r"claim c001 is of no known kind: got 'guess', use one of value"):
-        audit.run(claims=claims.assign(kind="guess"))
+        verdicts.run(claims=claims.assign(kind="guess"))
     with pytest.raises(
         ValueError, match=r"claim c001 cannot be evaluated: T1 has no such row: got 'Huge'.*mend claims.csv"
     ):
-        audit.run(claims=claims.assign(cells="T1|Huge|CAM"))
+        verdicts.run(claims=claims.assign(cells="T1|Huge|CAM"))
 
 
 # class properties of masks
@@ -259,21 +260,21 @@ def test_properties_of_masks_are_compared_cell_by_cell():
     properties = printed_properties()
     properties.loc["chair", "relative_size"] += 0.002
     properties.loc["tvmonitor", "occurrence"] = 83
-    found = audit.run(masks_properties=properties)
+    found = verdicts.run(masks_properties=properties)
     cells = select(found, 3, None, None, "class property")
     wrong = cells[cells["verdict"] == "contradicts"]
     assert list(zip(wrong["row"], wrong["column"], strict=True)) == [("chair", "%S"), ("tv", "O")]
     room = select(found, 1, "Room", "O", "group mean, properties of the masks").iloc[0]
     assert room["verdict"] == "explained" and "O as printed" in room["explanation"]
     with pytest.raises(ValueError, match="class properties lack cardinality: got occurrence"):
-        audit.run(masks_properties=properties.drop(columns="cardinality"))
+        verdicts.run(masks_properties=properties.drop(columns="cardinality"))
 
 
 def test_properties_of_the_real_masks():
     if not MASKS.is_dir():
         pytest.skip("the VOC12 train masks are not beside the repository, in ../shared/voc12-train-masks")
-    from pnoc_lib import analysis
-    from pnoc_lib.data import VOC_CLASSES
+    from pnoc_lib.data.voc import VOC_CLASSES
+    from pnoc_lib.evaluation import analysis
 
     class TrainMasks:
         classes, ids = VOC_CLASSES, tuple((MASKS / "train.txt").read_text().split())
@@ -282,7 +283,7 @@ def test_properties_of_the_real_masks():
             return np.asarray(Image.open(MASKS / "SegmentationClassAug" / f"{id}.png"))
 
     properties = analysis.class_properties(analysis.pixel_counts(TrainMasks(), progress=False))
-    found = audit.run(masks_properties=properties)
+    found = verdicts.run(masks_properties=properties)
     fresh = found[found["check"].str.contains("masks")]
     wrong = fresh[fresh["verdict"] == "contradicts"]
     assert list(zip(wrong["row"], wrong["column"], strict=True)) == [("tv", "O")]
@@ -307,5 +308,5 @@ def test_verdicts_are_shown_by_colour_and_sign(lines):
     page = show.style_audit(lines.tail(60)).to_html()
     for name in ("agrees", "contradicts"):
         assert f"{show.SIGNS[name]} {name}" in page and show.LOOKS[name].split(";")[0] in page
-    assert "✗ contradicts" in show.style_summary(audit.summary(lines)).to_html()
+    assert "✗ contradicts" in show.style_summary(verdicts.summary(lines)).to_html()
     assert show.to_latex(lines.tail(5)).isascii()

@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from pnoc_lib import augment
-from pnoc_lib.augment import RandAugment, TrainingTransform
+from pnoc_lib.data import augment
+from pnoc_lib.data.augment import RandAugment, TrainingTransform
 
 HALF = (0.5, 0.5, 0.5)
 DIRECTED = ("rotate", "shear_x", "shear_y", "translate_x", "translate_y")

@@ -19,7 +19,9 @@ from trees import (
     write_xml,
 )
 
-from pnoc_lib import data
+from pnoc_lib.data import coco, folder, reading, voc
+from pnoc_lib.data.images import LabeledImages, Masks
+from pnoc_lib.data.problems import DataError
 
 
 def truncate(path, share=0.5):
@@ -322,22 +324,22 @@ def test_reading_a_bad_voc_tree(tmp_path, kind):
     spoil, options, sentence = READ_VOC[kind]
     root = voc_tree(tmp_path)
     spoil(root)
-    with pytest.raises(data.DataError, match=re.escape(sentence)):
-        data.read_voc(**{"root": root, "split": "train", "classes": CLASSES, **options})
+    with pytest.raises(DataError, match=re.escape(sentence)):
+        voc.read_voc(**{"root": root, "split": "train", "classes": CLASSES, **options})
 
 
 @pytest.mark.parametrize("kind", CHECK_VOC)
 def test_checking_a_bad_voc_tree(tmp_path, kind):
     spoil, file, sentence = CHECK_VOC[kind]
     root = voc_tree(tmp_path)
-    images, masks = data.read_voc(root, "train", classes=CLASSES)
+    images, masks = voc.read_voc(root, "train", classes=CLASSES)
     spoil(root)
-    problems = data.check(images, masks, progress=False)
+    problems = reading.check(images, masks, progress=False)
     assert problems["id"].tolist() == ["a2"]
     assert problems["file"][0].endswith(file)
     assert problems["problem"][0].startswith(sentence)
-    with pytest.raises(data.DataError, match=rf"^1 problem in the data:\n  .*{re.escape(file)}: {re.escape(sentence)}"):
-        data.report(problems)
+    with pytest.raises(DataError, match=rf"^1 problem in the data:\n  .*{re.escape(file)}: {re.escape(sentence)}"):
+        reading.report(problems)
 
 
 @pytest.mark.parametrize("kind", READ_COCO)
@@ -345,8 +347,8 @@ def test_reading_bad_coco(tmp_path, kind):
     spoil, sentence = READ_COCO[kind]
     root = coco_tree(tmp_path)
     spoil(root)
-    with pytest.raises(data.DataError, match=re.escape(sentence)):
-        data.read_coco(root, "train")
+    with pytest.raises(DataError, match=re.escape(sentence)):
+        coco.read_coco(root, "train")
 
 
 @pytest.mark.parametrize("kind", READ_FOLDER)
@@ -355,47 +357,47 @@ def test_reading_a_bad_folder(tmp_path, kind):
     root = folder_tree(tmp_path, text or "")
     if text is None:
         (root / "labels.csv").unlink()
-    with pytest.raises(data.DataError, match=re.escape(sentence)):
-        data.read_folder(root, **options)
+    with pytest.raises(DataError, match=re.escape(sentence)):
+        folder.read_folder(root, **options)
 
 
 def test_folder_that_is_not_there(tmp_path):
-    with pytest.raises(data.DataError, match="nowhere: no such folder: give the one that holds the images"):
-        data.read_folder(tmp_path / "nowhere")
-    with pytest.raises(data.DataError, match="nowhere: no such folder of masks: give the one that holds"):
-        data.read_masks(tmp_path / "nowhere")
-    with pytest.raises(data.DataError, match=r"no mask in this folder: it must hold <id>\.png files"):
-        data.read_masks(tmp_path)
+    with pytest.raises(DataError, match="nowhere: no such folder: give the one that holds the images"):
+        folder.read_folder(tmp_path / "nowhere")
+    with pytest.raises(DataError, match="nowhere: no such folder of masks: give the one that holds"):
+        voc.read_masks(tmp_path / "nowhere")
+    with pytest.raises(DataError, match=r"no mask in this folder: it must hold <id>\.png files"):
+        voc.read_masks(tmp_path)
 
 
 def test_unknown_kind_and_option(tmp_path):
-    with pytest.raises(data.DataError, match='unknown kind of data "coco": use one of voc, toyvoc, coco14, folder'):
-        data.read("coco", tmp_path, "train")
-    with pytest.raises(data.DataError, match='data of kind "folder" take no option labels: use labels_csv, masks_dir,'):
-        data.read("folder", tmp_path, "train", labels="boxes")
+    with pytest.raises(DataError, match='unknown kind of data "coco": use one of voc, toyvoc, coco14, folder'):
+        reading.read("coco", tmp_path, "train")
+    with pytest.raises(DataError, match='data of kind "folder" take no option labels: use labels_csv, masks_dir,'):
+        reading.read("folder", tmp_path, "train", labels="boxes")
 
 
 def test_unknown_id(tmp_path):
-    images, masks = data.read_voc(voc_tree(tmp_path), "train", classes=CLASSES)
+    images, masks = voc.read_voc(voc_tree(tmp_path), "train", classes=CLASSES)
     sentence = 'no id "b7" among the images of voc train: use one of its 3 ids, such as a1'
     for call in (images.image, images.label, images.index, lambda id: images.subset([id])):
-        with pytest.raises(data.DataError, match=sentence):
+        with pytest.raises(DataError, match=sentence):
             call("b7")
-    with pytest.raises(data.DataError, match='no id "b7" among the masks: use one of its 3 ids'):
+    with pytest.raises(DataError, match='no id "b7" among the masks: use one of its 3 ids'):
         masks.mask("b7")
-    with pytest.raises(data.DataError, match="ids must differ, got a1 more than once"):
+    with pytest.raises(DataError, match="ids must differ, got a1 more than once"):
         images.subset(["a1", "a2", "a1"])
 
 
 def test_image_without_mask_without_class_and_empty_split(tmp_path):
     root = voc_tree(tmp_path)
     write_mask(root / "SegmentationClass" / "a2.png", mask_of(255))
-    images, masks = data.read_voc(root, "train", classes=CLASSES)
-    problems = data.check(images, masks.subset(["a1", "a2"]), progress=False)
+    images, masks = voc.read_voc(root, "train", classes=CLASSES)
+    problems = reading.check(images, masks.subset(["a1", "a2"]), progress=False)
     assert problems["id"].tolist() == ["a2", "a3"]
     assert problems["problem"][0] == "image has no class: leave it out with images.with_labels()"
     assert problems["problem"][1].startswith('no id "a3" among the masks')
-    problems = data.check(images.subset([]), masks, progress=False)
+    problems = reading.check(images.subset([]), masks, progress=False)
     assert problems["problem"].tolist() == ['split "train" of voc is empty: give a list that names images']
 
 
@@ -403,20 +405,20 @@ def test_bad_files_of_a_reader_are_raised_all_at_once(tmp_path):
     root = voc_tree(tmp_path)
     for id in IDS:
         truncate(root / "SegmentationClass" / f"{id}.png", 0.9)
-    with pytest.raises(data.DataError) as error:
-        data.read_voc(root, "train", classes=CLASSES)
+    with pytest.raises(DataError) as error:
+        voc.read_voc(root, "train", classes=CLASSES)
     assert str(error.value).startswith("3 problems in the data:")
     assert all(f"{id}.png: mask cannot be decoded" in str(error.value) for id in IDS)
 
 
 def test_labels_that_do_not_fit(tmp_path):
     good = dict(name="x", split="train", classes=CLASSES, ids=("a",), paths=(tmp_path,))
-    with pytest.raises(data.DataError, match=r"labels must be uint8 \(images, classes\) = \(1, 3\)"):
-        data.LabeledImages(labels=np.zeros((1, 2), np.uint8), **good)
-    with pytest.raises(data.DataError, match="labels must be 0 or 1, got 2"):
-        data.LabeledImages(labels=np.full((1, 3), 2, np.uint8), **good)
-    with pytest.raises(data.DataError, match="got 1 ids and 0 mask sources"):
-        data.Masks(CLASSES, ("a",), (), np.asarray)
+    with pytest.raises(DataError, match=r"labels must be uint8 \(images, classes\) = \(1, 3\)"):
+        LabeledImages(labels=np.zeros((1, 2), np.uint8), **good)
+    with pytest.raises(DataError, match="labels must be 0 or 1, got 2"):
+        LabeledImages(labels=np.full((1, 3), 2, np.uint8), **good)
+    with pytest.raises(DataError, match="got 1 ids and 0 mask sources"):
+        Masks(CLASSES, ("a",), (), np.asarray)
 
 
 def test_there_are_many_kinds():

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from pnoc_lib import cam
+from pnoc_lib.priors import cam
 
 GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 

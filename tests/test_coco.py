@@ -5,7 +5,8 @@ import pytest
 from pycocotools import mask as rle
 from trees import coco_tree, square
 
-from pnoc_lib import coco, data
+from pnoc_lib.data import coco, reading
+from pnoc_lib.data.problems import DataError
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools on numpy 2
 
@@ -15,7 +16,7 @@ def change_annotation(position, **values):
 
 
 def test_classes_by_category_id_and_labels(tmp_path):
-    images, masks = data.read("coco14", coco_tree(tmp_path), "train")
+    images, masks = reading.read("coco14", coco_tree(tmp_path), "train")
     assert images.classes == masks.classes == ("cat", "dog")  # ids 3 and 7
     assert images.ids == masks.ids == ("p5", "p9", "p12")
     assert (images.name, images.split, images.label_source) == ("coco14", "train2014", "instances")
@@ -25,7 +26,7 @@ def test_classes_by_category_id_and_labels(tmp_path):
 
 
 def test_smaller_object_lies_on_top(tmp_path):
-    _, masks = data.read_coco(coco_tree(tmp_path), "train")
+    _, masks = coco.read_coco(coco_tree(tmp_path), "train")
     expected = np.zeros((8, 10), np.uint8)
     expected[0:5, 1:6] = 1  # the cat of 25 pixels comes later in the file
     expected[2:4, 3:5] = 2
@@ -33,7 +34,7 @@ def test_smaller_object_lies_on_top(tmp_path):
 
 
 def test_crowd_is_void_and_lies_below(tmp_path):
-    _, masks = data.read_coco(coco_tree(tmp_path), "train")
+    _, masks = coco.read_coco(coco_tree(tmp_path), "train")
     expected = np.zeros((8, 10), np.uint8)
     expected[:, 0:2] = 255
     expected[1:3, 1:3] = 2  # its first polygon has two corners, no area
@@ -41,11 +42,11 @@ def test_crowd_is_void_and_lies_below(tmp_path):
 
 
 def test_image_without_an_object_is_background(tmp_path):
-    images, masks = data.read_coco(coco_tree(tmp_path), "train")
+    images, masks = coco.read_coco(coco_tree(tmp_path), "train")
     assert masks.mask("p12").shape == (8, 10)
     assert not masks.mask("p12").any()
-    assert data.check(images, masks, labels_required=False, progress=False).empty
-    assert data.check(images, masks, progress=False)["id"].tolist() == ["p12"]
+    assert reading.check(images, masks, labels_required=False, progress=False).empty
+    assert reading.check(images, masks, progress=False)["id"].tolist() == ["p12"]
 
 
 @pytest.mark.parametrize("compressed", [True, False])
@@ -56,7 +57,7 @@ def test_run_length_codes(tmp_path, compressed):
     if compressed:
         code["counts"] = rle.encode(inside)["counts"].decode()
     entry = {"id": 5, "image_id": 12, "category_id": 7, "segmentation": code}
-    _, masks = data.read_coco(coco_tree(tmp_path, lambda content: content["annotations"].append(entry)), "train")
+    _, masks = coco.read_coco(coco_tree(tmp_path, lambda content: content["annotations"].append(entry)), "train")
     np.testing.assert_array_equal(masks.mask("p12"), 2 * inside)
 
 
@@ -75,7 +76,7 @@ def test_list_of_ids_and_other_places(tmp_path):
     (root / "images").mkdir()
     (root / "train2014").rename(root / "images" / "train2014")
     (root / "annotations" / "instances_train2014.json").rename(root / "other.json")
-    images, masks = data.read_coco(root, "train2014", annotations=root / "other.json", ids_file=root / "mine.txt")
+    images, masks = coco.read_coco(root, "train2014", annotations=root / "other.json", ids_file=root / "mine.txt")
     assert images.ids == masks.ids == ("p12", "p5")
     assert images.image("p5").size == (10, 8)
 
@@ -85,13 +86,13 @@ def test_boxes_alone_give_labels_without_masks(tmp_path):
         for entry in content["annotations"]:
             del entry["segmentation"]
 
-    images, masks = data.read_coco(coco_tree(tmp_path, drop_outlines), "train")
+    images, masks = coco.read_coco(coco_tree(tmp_path, drop_outlines), "train")
     assert masks is None
     assert images.labels.sum() == 4
 
 
 def test_reader_is_silent(tmp_path, capsys):
-    data.read_coco(coco_tree(tmp_path), "train")[1].mask("p5")
+    coco.read_coco(coco_tree(tmp_path), "train")[1].mask("p5")
     assert capsys.readouterr() == ("", "")
 
 
@@ -109,10 +110,10 @@ def test_reader_is_silent(tmp_path, capsys):
     ],
 )
 def test_broken_outline_names_image_and_class(tmp_path, outline, words):
-    images, masks = data.read_coco(coco_tree(tmp_path, change_annotation(0, segmentation=outline)), "train")
-    with pytest.raises(data.DataError, match=f"mask of p5 cannot be painted, an object of class 2 .*{words}"):
+    images, masks = coco.read_coco(coco_tree(tmp_path, change_annotation(0, segmentation=outline)), "train")
+    with pytest.raises(DataError, match=f"mask of p5 cannot be painted, an object of class 2 .*{words}"):
         masks.mask("p5")
-    problems = data.check(images, masks, labels_required=False, progress=False)
+    problems = reading.check(images, masks, labels_required=False, progress=False)
     assert problems["id"].tolist() == ["p5"]
     assert problems["file"][0].endswith("p5.jpg")
 
@@ -130,7 +131,7 @@ def test_eighty_categories(tmp_path):
     def eighty(content):
         content["categories"] = [{"id": id, "name": f"c{id}"} for id in reversed(ids)]
 
-    images, _ = data.read_coco(coco_tree(tmp_path, eighty), "train")
+    images, _ = coco.read_coco(coco_tree(tmp_path, eighty), "train")
     assert len(images.classes) == 80
     assert images.classes[0] == "c1" and images.classes[11] == "c13" and images.classes[79] == "c90"
     assert json.loads((tmp_path / "annotations" / "instances_train2014.json").read_text())["images"][0]["id"] == 12

@@ -8,14 +8,16 @@ import torchvision
 from PIL import Image
 from trees import CLASSES, IDS, box, mask_of, voc_tree, write_image, write_list, write_mask, write_xml
 
-from pnoc_lib import data, voc
+from pnoc_lib.data import reading, voc
+from pnoc_lib.data.images import VOID, LabeledImages
+from pnoc_lib.data.problems import DataError
 
 SHARED = Path(__file__).parents[2] / "shared"
 ANIMALS = SHARED / "voc12-animals"
 
 
 def read(root, split="train", **options):
-    return data.read("voc", root, split, classes=CLASSES, **options)
+    return reading.read("voc", root, split, classes=CLASSES, **options)
 
 
 def test_labels_from_masks_need_one_pixel_and_void_counts_for_nobody(tmp_path):
@@ -100,13 +102,13 @@ def test_images_of_other_suffixes(tmp_path):
 def test_images_of_any_mode_become_rgb(tmp_path, mode):
     path = tmp_path / ("x.jpg" if mode == "CMYK" else "x.png")
     Image.new("RGB", (5, 3), (255, 255, 255)).convert(mode).save(path)
-    image = data.LabeledImages("x", "train", ("cat",), ("x",), np.ones((1, 1), np.uint8), (path,)).image("x")
+    image = LabeledImages("x", "train", ("cat",), ("x",), np.ones((1, 1), np.uint8), (path,)).image("x")
     assert (image.mode, image.size, image.getpixel((1, 1))) == ("RGB", (5, 3), (255, 255, 255))
 
 
 def test_grey_of_16_bits_keeps_the_upper_eight(tmp_path):
     Image.fromarray(np.array([[0, 256, 128 * 256 + 17, 65535]], np.uint16)).save(tmp_path / "x.png")
-    images = data.LabeledImages("x", "", ("cat",), ("x",), np.ones((1, 1), np.uint8), (tmp_path / "x.png",))
+    images = LabeledImages("x", "", ("cat",), ("x",), np.ones((1, 1), np.uint8), (tmp_path / "x.png",))
     assert np.asarray(images.image("x"))[0, :, 0].tolist() == [0, 1, 128, 255]
 
 
@@ -117,7 +119,7 @@ def test_orientation_in_exif_is_ignored(tmp_path):
     Image.new("RGB", (6, 4)).save(root / "JPEGImages" / "a1.jpg", exif=exif)
     images, masks = read(root)
     assert images.image("a1").size == (6, 4)
-    assert data.check(images, masks, progress=False).empty
+    assert reading.check(images, masks, progress=False).empty
 
 
 def test_subset_keeps_order_and_pairs(tmp_path):
@@ -141,7 +143,7 @@ def test_both_travel_to_worker_processes(tmp_path):
     images, masks = pickle.loads(pickle.dumps(read(voc_tree(tmp_path))))
     assert images.label("a2").tolist() == [0, 1, 1]
     assert masks.mask("a2").max() == 3
-    error = pickle.loads(pickle.dumps(data.DataError("broken", Path("x.png"))))
+    error = pickle.loads(pickle.dumps(DataError("broken", Path("x.png"))))
     assert str(error) == "x.png: broken"
 
 
@@ -153,16 +155,16 @@ def test_short_form_names_what_it_is(tmp_path):
 
 def test_masks_of_a_folder_alone(tmp_path):
     root = voc_tree(tmp_path)
-    masks = data.read_masks(root / "SegmentationClass", classes=CLASSES)
+    masks = voc.read_masks(root / "SegmentationClass", classes=CLASSES)
     assert masks.ids == IDS
-    assert data.read_masks(root / "SegmentationClass", ["a2"], classes=CLASSES).mask("a2").max() == 3
+    assert voc.read_masks(root / "SegmentationClass", ["a2"], classes=CLASSES).mask("a2").max() == 3
 
 
 def test_check_finds_nothing_in_good_data(tmp_path):
-    problems = data.check(*read(voc_tree(tmp_path)), progress=False)
+    problems = reading.check(*read(voc_tree(tmp_path)), progress=False)
     assert list(problems.columns) == ["id", "file", "problem"]
     assert problems.empty
-    data.report(problems)
+    reading.report(problems)
 
 
 def test_check_lists_all_problems_at_once_in_order(tmp_path):
@@ -171,11 +173,11 @@ def test_check_lists_all_problems_at_once_in_order(tmp_path):
     (root / "JPEGImages" / "a1.jpg").unlink()
     write_mask(root / "SegmentationClass" / "a1.png", mask_of(9))
     write_mask(root / "SegmentationClass" / "a3.png", mask_of(1, width=7))
-    problems = data.check(images, masks, workers=2, progress=False)
+    problems = reading.check(images, masks, workers=2, progress=False)
     assert problems["id"].tolist() == ["a1", "a1", "a3"]
     assert [Path(file).name for file in problems["file"]] == ["a1.jpg", "a1.png", "a3.png"]
-    with pytest.raises(data.DataError) as error:
-        data.report(problems)
+    with pytest.raises(DataError) as error:
+        reading.report(problems)
     assert len(str(error.value).splitlines()) == 4
     assert "3 problems in the data:" in str(error.value)
 
@@ -186,8 +188,8 @@ def test_report_is_cut_after_twenty_lines(tmp_path):
     many = tuple(f"b{number:02}" for number in range(25))
     labels = np.ones((25, 3), np.uint8)
     images = dataclasses.replace(images, ids=many, labels=labels, paths=tuple(root / f"{id}.jpg" for id in many))
-    with pytest.raises(data.DataError) as error:
-        data.report(data.check(images, progress=False))
+    with pytest.raises(DataError) as error:
+        reading.report(reading.check(images, progress=False))
     lines = str(error.value).splitlines()
     assert lines[0] == "25 problems in the data:"
     assert len(lines) == 22
@@ -195,15 +197,15 @@ def test_report_is_cut_after_twenty_lines(tmp_path):
 
 
 def test_check_shows_a_progress_bar(tmp_path, capsys):
-    data.check(*read(voc_tree(tmp_path)))
+    reading.check(*read(voc_tree(tmp_path)))
     assert "3/3" in capsys.readouterr().err
 
 
 def test_images_without_a_class_may_be_allowed(tmp_path):
     images, masks = read(voc_tree(tmp_path))
     images = dataclasses.replace(images, labels=np.zeros_like(images.labels))
-    assert len(data.check(images, masks, progress=False)) == 3
-    assert data.check(images, masks, labels_required=False, progress=False).empty
+    assert len(reading.check(images, masks, progress=False)) == 3
+    assert reading.check(images, masks, labels_required=False, progress=False).empty
 
 
 def fake_download(monkeypatch, action):
@@ -223,12 +225,12 @@ def write_both_splits(root):
 def test_download_leaves_a_complete_tree_alone(tmp_path, monkeypatch):
     calls = []
     fake_download(monkeypatch, lambda root: (calls.append(root), write_both_splits(root)))
-    folder = data.download_voc(tmp_path)
+    folder = voc.download_voc(tmp_path)
     assert len(read(folder)[0]) == 2
-    data.download_voc(tmp_path)
+    voc.download_voc(tmp_path)
     assert calls == [tmp_path]
     (folder / "SegmentationClass" / "a3.png").unlink()  # as if unpacking had been interrupted
-    data.download_voc(tmp_path)
+    voc.download_voc(tmp_path)
     assert calls == [tmp_path, tmp_path]
 
 
@@ -237,32 +239,32 @@ def test_download_tells_where_files_go_when_offline(tmp_path, monkeypatch):
         raise OSError("no route to host")
 
     fake_download(monkeypatch, fail)
-    with pytest.raises(data.DataError, match=r"could not be downloaded \(no route to host\): get VOCtrainval_11-May"):
-        data.download_voc(tmp_path)
+    with pytest.raises(DataError, match=r"could not be downloaded \(no route to host\): get VOCtrainval_11-May"):
+        voc.download_voc(tmp_path)
 
 
 def test_download_that_lacks_files_is_noticed(tmp_path, monkeypatch):
     fake_download(monkeypatch, lambda root: voc_tree(root / "VOCdevkit" / "VOC2012"))
-    with pytest.raises(data.DataError, match="files of train and val are missing"):
-        data.download_voc(tmp_path)
+    with pytest.raises(DataError, match="files of train and val are missing"):
+        voc.download_voc(tmp_path)
 
 
 def test_classes_of_voc_in_their_order():
-    assert len(data.VOC_CLASSES) == 20
-    assert list(data.VOC_CLASSES) == sorted(data.VOC_CLASSES)  # VOC's order is the alphabet's
+    assert len(voc.VOC_CLASSES) == 20
+    assert list(voc.VOC_CLASSES) == sorted(voc.VOC_CLASSES)  # VOC's order is the alphabet's
     assert voc.VOC_CLASSES[14] == "person"
-    assert data.VOID == 255
+    assert VOID == 255
 
 
 @pytest.mark.skipif(
     not ANIMALS.is_dir(), reason="real VOC12 images are not beside the repository (shared/voc12-animals)"
 )
 def test_real_images():
-    images, masks = data.read("voc", ANIMALS, "train")
+    images, masks = reading.read("voc", ANIMALS, "train")
     assert len(images) == 437
     assert images.label_source == "masks"
     animals = [images.classes.index(name) for name in ("cat", "cow", "dog", "horse", "sheep")]
     assert images.labels[:, animals].any(axis=1).all()
     first = images.ids[:20]
-    assert data.check(images.subset(first), masks.subset(first), progress=False).empty
-    assert len(data.read("voc", ANIMALS, "trainaug")[0]) == 800
+    assert reading.check(images.subset(first), masks.subset(first), progress=False).empty
+    assert len(reading.read("voc", ANIMALS, "trainaug")[0]) == 800

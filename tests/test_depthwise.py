@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from pnoc_lib import depthwise
+from pnoc_lib.engine import depthwise
 
 CASES = [  # kernel, stride, padding, dilation, side (of a map one wider, or height and width)
     (3, 1, 1, 1, 9),

@@ -6,8 +6,8 @@ from collections import Counter
 import pytest
 import torch
 
-from pnoc_lib import cam as cams
-from pnoc_lib import erasing, puzzle
+from pnoc_lib.priors import cam as cams
+from pnoc_lib.priors import erasing, puzzle
 
 GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 EPS = 1e-5

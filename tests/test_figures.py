@@ -12,7 +12,8 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from PIL import Image
 
-from pnoc_lib import augment, figures
+from pnoc_lib.data import augment
+from pnoc_lib.evaluation import curves, pictures
 
 CLASSES = ["cat", "dog", "cow"]
 GREY = Image.new("RGB", (6, 4), (100, 100, 100))
@@ -43,20 +44,20 @@ RAMPS = pd.DataFrame({"rises": [0.0, 2.0, 4.0], "falls": [1.0, 0.5, 0.0]}, [0.0,
 PROPERTIES = pd.DataFrame({"O": [3.0, 2.0, 1.0], "%S": [20.0, 10.0, 15.0]}, index=CLASSES)
 GROUPS = {"animal": ["cat", "dog"], "person": ["cow"]}
 DRAWN = {
-    "grid": lambda: figures.show_grid({"image": [GREY, None], "cam": [np.zeros((4, 6))]}, ["a", "b"], cam_scale=True),
-    "one cell": lambda: figures.show_grid({"image": [GREY]}),
-    "legend": lambda: figures.class_legend(CLASSES),
-    "co-occurrence": lambda: figures.cooccurrence(np.array([[4, 2, 0], [2, 3, 0], [0, 0, 0]]), CLASSES),
-    "bars": lambda: figures.class_bars(PROPERTIES, GROUPS, reference=PROPERTIES * 1.1),
-    "one column of bars": lambda: figures.class_bars(PROPERTIES[["O"]]),
-    "training": lambda: figures.training_curves(*history(["miou"])),
-    "training without estimate": lambda: figures.training_curves(*history()),
-    "schedules": lambda: figures.schedule_curves({"weights": RAMPS, "steps": RAMPS[["falls"]]}, ["rises"]),
-    "terms": lambda: figures.game_curves(*game(["cls", "re_cls", "re", "cse", *ERASED])),
-    "terms of the puzzle": lambda: figures.game_curves(*game(["cls", "re_cls", "re"])),
-    "thresholds": lambda: figures.threshold_curves({"CAM": sweep(), "P-NOC": [sweep(), sweep(0.1)]}, fixed=0.3),
-    "properties": lambda: figures.against_properties(PROPERTIES["O"] / 10, PROPERTIES, GROUPS),
-    "one class": lambda: figures.against_properties(PROPERTIES["O"][:1] / 10, PROPERTIES[:1]),
+    "grid": lambda: pictures.show_grid({"image": [GREY, None], "cam": [np.zeros((4, 6))]}, ["a", "b"], cam_scale=True),
+    "one cell": lambda: pictures.show_grid({"image": [GREY]}),
+    "legend": lambda: pictures.class_legend(CLASSES),
+    "co-occurrence": lambda: curves.cooccurrence(np.array([[4, 2, 0], [2, 3, 0], [0, 0, 0]]), CLASSES),
+    "bars": lambda: curves.class_bars(PROPERTIES, GROUPS, reference=PROPERTIES * 1.1),
+    "one column of bars": lambda: curves.class_bars(PROPERTIES[["O"]]),
+    "training": lambda: curves.training_curves(*history(["miou"])),
+    "training without estimate": lambda: curves.training_curves(*history()),
+    "schedules": lambda: curves.schedule_curves({"weights": RAMPS, "steps": RAMPS[["falls"]]}, ["rises"]),
+    "terms": lambda: curves.game_curves(*game(["cls", "re_cls", "re", "cse", *ERASED])),
+    "terms of the puzzle": lambda: curves.game_curves(*game(["cls", "re_cls", "re"])),
+    "thresholds": lambda: curves.threshold_curves({"CAM": sweep(), "P-NOC": [sweep(), sweep(0.1)]}, fixed=0.3),
+    "properties": lambda: curves.against_properties(PROPERTIES["O"] / 10, PROPERTIES, GROUPS),
+    "one class": lambda: curves.against_properties(PROPERTIES["O"][:1] / 10, PROPERTIES[:1]),
 }
 
 
@@ -90,21 +91,21 @@ def test_palette_is_vocs():
         15: (192, 128, 128),
         20: (0, 64, 128),
     }
-    palette = figures.voc_palette()
+    palette = pictures.voc_palette()
     assert {index: tuple(palette[index].tolist()) for index in known} == known
-    assert tuple(palette[255]) == figures.VOID_COLOUR == (224, 224, 192)
+    assert tuple(palette[255]) == pictures.VOID_COLOUR == (224, 224, 192)
     assert len({tuple(colour) for colour in palette[:81]}) == 81
 
 
 def test_masks_take_the_colours_of_their_classes():
     mask = np.array([[0, 1], [15, 255]], np.uint8)
     expected = [[[0, 0, 0], [128, 0, 0]], [[192, 128, 128], [224, 224, 192]]]
-    assert figures.color_mask(mask).tolist() == expected
+    assert pictures.color_mask(mask).tolist() == expected
 
 
 def test_a_mask_over_an_image_by_hand():
     mask = np.array([[0, 1, 255, 0, 0, 0]] * 4, np.uint8)
-    over = figures.overlay_mask(GREY, mask, strength=0.5)
+    over = pictures.overlay_mask(GREY, mask, strength=0.5)
     assert over.shape == (4, 6, 3)
     assert over.dtype == np.uint8
     assert over[0, :3].tolist() == [[100, 100, 100], [114, 50, 50], [162, 162, 146]]  # background is the grey image
@@ -112,11 +113,11 @@ def test_a_mask_over_an_image_by_hand():
 
 def test_a_cam_over_an_image_by_hand():
     cam = np.array([[0, 0.5, 1, -3, 7, 0]] * 4)
-    over = figures.overlay_cam(GREY, cam, strength=0.5)
-    scale = matplotlib.colormaps[figures.CAM_COLOURS]
+    over = pictures.overlay_cam(GREY, cam, strength=0.5)
+    scale = matplotlib.colormaps[pictures.CAM_COLOURS]
     expected = [[int(50 + 127.5 * part) for part in scale(value)[:3]] for value in (0.0, 0.5, 1.0, 0.0, 1.0, 0.0)]
     assert over[0].tolist() == expected  # one fixed range for all: what lies outside is at its ends
-    assert figures.overlay_cam(GREY, np.ones((4, 6)), strength=0).max() == 100
+    assert pictures.overlay_cam(GREY, np.ones((4, 6)), strength=0).max() == 100
 
 
 def test_maps_of_one_class_each_over_their_images():
@@ -124,35 +125,35 @@ def test_maps_of_one_class_each_over_their_images():
     cams = torch.zeros(2, 3, 1, 2)
     cams[0, 1, 0, 1], cams[1, 2, 0, 1] = 2, 4
     classes = torch.tensor([1, 2])
-    first, second = figures.overlay_classes([GREY, GREY], cams, classes)
-    expected = figures.overlay_cam(GREY, np.array([[0, 0, 1 / 3, 2 / 3, 1, 1]] * 4))
+    first, second = pictures.overlay_classes([GREY, GREY], cams, classes)
+    expected = pictures.overlay_cam(GREY, np.array([[0, 0, 1 / 3, 2 / 3, 1, 1]] * 4))
     assert np.abs(first.astype(int) - expected).max() <= 1
     assert np.abs(first.astype(int) - second).max() <= 1
-    faint, _ = figures.overlay_classes([GREY, GREY], cams, classes, peak=torch.tensor([4.0, 4.0]))
-    assert np.abs(faint.astype(int) - figures.overlay_cam(GREY, np.array([[0, 0, 1, 2, 3, 3]] * 4) / 6)).max() <= 1
-    dark = figures.overlay_cam(GREY, np.zeros((4, 6)))
-    np.testing.assert_array_equal(figures.overlay_classes([GREY], -cams, classes)[0], dark)  # and the first image only
+    faint, _ = pictures.overlay_classes([GREY, GREY], cams, classes, peak=torch.tensor([4.0, 4.0]))
+    assert np.abs(faint.astype(int) - pictures.overlay_cam(GREY, np.array([[0, 0, 1, 2, 3, 3]] * 4) / 6)).max() <= 1
+    dark = pictures.overlay_cam(GREY, np.zeros((4, 6)))
+    np.testing.assert_array_equal(pictures.overlay_classes([GREY], -cams, classes)[0], dark)  # and the first image only
 
 
 def test_normalisation_can_be_undone():
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8))
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-    restored = figures.denormalize(augment.normalize(image, mean, std), mean, std)
+    restored = pictures.denormalize(augment.normalize(image, mean, std), mean, std)
     np.testing.assert_array_equal(restored, np.asarray(image))
-    assert figures.denormalize(torch.full((3, 1, 1), 99.0), mean, std).max() == 255  # clipped, not wrapped
+    assert pictures.denormalize(torch.full((3, 1, 1), 99.0), mean, std).max() == 255  # clipped, not wrapped
 
 
 def test_an_image_as_tensor():
-    tensor = figures.as_tensor(Image.fromarray(np.arange(24, dtype=np.uint8).reshape(2, 4, 3)))
+    tensor = pictures.as_tensor(Image.fromarray(np.arange(24, dtype=np.uint8).reshape(2, 4, 3)))
     assert tensor.shape == (3, 2, 4)
     assert tensor.dtype == torch.uint8
     assert tensor[:, 0, 1].tolist() == [3, 4, 5]
 
 
 def test_cycle_is_told_apart_in_grey():
-    shades = [np.dot(matplotlib.colors.to_rgb(c), (0.299, 0.587, 0.114)) for c in figures.CYCLE[:2]]
+    shades = [np.dot(matplotlib.colors.to_rgb(c), (0.299, 0.587, 0.114)) for c in curves.CYCLE[:2]]
     assert abs(shades[0] - shades[1]) > 0.1
-    assert len(set(figures.CYCLE)) == len(figures.CYCLE)
+    assert len(set(curves.CYCLE)) == len(curves.CYCLE)
 
 
 # what is drawn
@@ -160,30 +161,30 @@ def test_cycle_is_told_apart_in_grey():
 
 def test_a_grid_has_a_cell_for_every_picture_and_empty_ones():
     rows = {"image": [GREY, GREY, None], "cam": [np.full((4, 6), 0.5)]}
-    axes = figures.show_grid(rows, ["first", "second"]).axes
+    axes = pictures.show_grid(rows, ["first", "second"]).axes
     assert len(axes) == 6
     assert [len(axis.images) for axis in axes] == [1, 1, 0, 1, 0, 0]
     assert [axis.get_title() for axis in axes[:3]] == ["first", "second", ""]
     assert [axes[0].get_ylabel(), axes[3].get_ylabel()] == ["image", "cam"]
     assert axes[3].images[0].get_clim() == (0, 1)
-    assert axes[3].images[0].get_cmap().name == figures.CAM_COLOURS
+    assert axes[3].images[0].get_cmap().name == pictures.CAM_COLOURS
 
 
 def test_pictures_may_have_a_caption_each():
     rows = {"image": [GREY, GREY], "cam": [np.full((4, 6), 0.5)] * 2}
-    axes = figures.show_grid(rows, captions={"cam": ["p(r) 0.10", "p(r) 0.90"]}).axes
+    axes = pictures.show_grid(rows, captions={"cam": ["p(r) 0.10", "p(r) 0.90"]}).axes
     assert [[text.get_text() for text in axis.texts] for axis in axes] == [[], [], ["p(r) 0.10"], ["p(r) 0.90"]]
 
 
 def test_the_scale_of_cams_runs_from_0_to_1():
-    fig = figures.show_grid({"cam": [np.full((4, 6), 0.5)]}, cam_scale=True)
+    fig = pictures.show_grid({"cam": [np.full((4, 6), 0.5)]}, cam_scale=True)
     assert len(fig.axes) == 2
     assert fig.axes[1].get_ylim() == (0, 1)
     assert "Eq. (2)" in fig.axes[1].get_ylabel()
 
 
 def test_the_legend_names_background_classes_and_void():
-    legend = figures.class_legend(CLASSES).legends[0]
+    legend = pictures.class_legend(CLASSES).legends[0]
     assert [text.get_text() for text in legend.get_texts()] == ["background", *CLASSES, "void"]
     colours = [tuple(round(255 * part) for part in line.get_color()) for line in legend.legend_handles]
     assert colours == [(0, 0, 0), (128, 0, 0), (0, 128, 0), (128, 128, 0), (224, 224, 192)]
@@ -191,7 +192,7 @@ def test_the_legend_names_background_classes_and_void():
 
 def test_cooccurrence_by_hand():
     """4 images show a cat, 2 of them a dog too: one half; absent classes and the diagonal are empty."""
-    axis = figures.cooccurrence(np.array([[4, 2, 0], [2, 3, 0], [0, 0, 0]]), CLASSES, title="train").axes[0]
+    axis = curves.cooccurrence(np.array([[4, 2, 0], [2, 3, 0], [0, 0, 0]]), CLASSES, title="train").axes[0]
     drawn = np.ma.filled(axis.images[0].get_array().astype(float), np.nan)
     np.testing.assert_allclose(drawn, [[np.nan, 0.5, 0], [2 / 3, np.nan, 0], [np.nan, np.nan, np.nan]])
     assert sorted(text.get_text() for text in axis.texts) == ["50", "67"]
@@ -199,12 +200,12 @@ def test_cooccurrence_by_hand():
 
 
 def test_bars_by_hand():
-    fig = figures.class_bars(PROPERTIES, GROUPS, reference=PROPERTIES[["O"]] * 2)
+    fig = curves.class_bars(PROPERTIES, GROUPS, reference=PROPERTIES[["O"]] * 2)
     first, second = fig.axes
     assert [bar.get_width() for bar in first.patches] == [3, 2, 1]
     assert [matplotlib.colors.to_hex(bar.get_facecolor()).upper() for bar in first.patches] == [
-        *[figures.GROUP_COLOURS["animal"]] * 2,
-        figures.GROUP_COLOURS["person"],
+        *[curves.GROUP_COLOURS["animal"]] * 2,
+        curves.GROUP_COLOURS["person"],
     ]
     assert first.lines[0].get_xdata().tolist() == [6, 4, 2]  # the reference
     assert not second.lines
@@ -212,17 +213,17 @@ def test_bars_by_hand():
 
 
 def test_training_curves_by_hand():
-    loss, rate, miou = figures.training_curves(*history(["miou"])).axes
+    loss, rate, miou = curves.training_curves(*history(["miou"])).axes
     np.testing.assert_allclose(loss.lines[0].get_xdata(), np.arange(1, 7) / 3)
     assert loss.lines[1].get_ydata().tolist() == [0.8, 0.5]
     assert loss.lines[1].get_xdata().tolist() == [0.5, 1.5]  # amid the epoch that it is the mean of
     assert rate.lines[0].get_ydata().tolist() == [0.1] * 6
     np.testing.assert_allclose(miou.lines[0].get_ydata(), [10, 30])
-    assert len(figures.training_curves(*history()).axes) == 2
+    assert len(curves.training_curves(*history()).axes) == 2
 
 
 def test_schedules_tell_what_plays_no_part():
-    first, second = figures.schedule_curves({"weights": RAMPS, "steps": RAMPS[["falls"]]}, ["rises"]).axes
+    first, second = curves.schedule_curves({"weights": RAMPS, "steps": RAMPS[["falls"]]}, ["rises"]).axes
     assert [line.get_label() for line in first.lines] == ["rises", "falls (not in this run)"]
     assert first.lines[0].get_xdata().tolist() == [0, 0.5, 1]
     assert first.lines[0].get_ydata().tolist() == [0, 2, 4]
@@ -239,7 +240,7 @@ def test_schedules_tell_what_plays_no_part():
     ],
 )
 def test_the_game_has_a_panel_for_what_there_is(names, lines):
-    axes = figures.game_curves(*game(names)).axes
+    axes = curves.game_curves(*game(names)).axes
     assert [len(axis.lines) for axis in axes] == [2 * count for count in lines]  # iterations and epochs
     assert axes[0].lines[1].get_ydata().tolist() == [2, 5]
     np.testing.assert_allclose(axes[0].lines[0].get_xdata(), np.arange(1, 7) / 3)
@@ -248,18 +249,18 @@ def test_the_game_has_a_panel_for_what_there_is(names, lines):
 def test_steps_without_noc_leave_no_hole_in_its_curve():
     steps, epochs = game(["cls", "loss_noc"])
     steps.loc[::2, "loss_noc"] = np.nan  # k_noc = 2
-    line = figures.game_curves(steps, epochs).axes[1].lines[0]
+    line = curves.game_curves(steps, epochs).axes[1].lines[0]
     assert line.get_ydata().tolist() == [2, 4, 6]
     np.testing.assert_allclose(line.get_xdata(), [2 / 3, 4 / 3, 2])
 
 
 def test_a_loss_of_one_term_has_no_game():
     with pytest.raises(ValueError, match="draw a loss of one term with training_curves"):
-        figures.game_curves(*history(["miou"]))
+        curves.game_curves(*history(["miou"]))
 
 
 def test_threshold_curves_by_hand():
-    left, right = figures.threshold_curves({"CAM": sweep(), "P-NOC": [sweep(), sweep(0.1)]}, fixed=0.3).axes
+    left, right = curves.threshold_curves({"CAM": sweep(), "P-NOC": [sweep(), sweep(0.1)]}, fixed=0.3).axes
     np.testing.assert_allclose(left.lines[0].get_ydata(), [20, 50, 40])
     assert (left.lines[1].get_xdata()[0], left.lines[1].get_ydata()[0]) == (0.2, pytest.approx(50))  # the best, marked
     np.testing.assert_allclose(left.lines[2].get_ydata(), [25, 55, 45])  # the mean of two seeds
@@ -273,7 +274,7 @@ def test_threshold_curves_by_hand():
 
 def test_scatter_and_correlation_by_hand():
     """IoU 0.3, 0.2, 0.1 against O 3, 2, 1: a straight line, rho 100; against %S the order is broken."""
-    first, second = figures.against_properties(PROPERTIES["O"] / 10, PROPERTIES, GROUPS).axes
+    first, second = curves.against_properties(PROPERTIES["O"] / 10, PROPERTIES, GROUPS).axes
     assert first.get_title() == "O   ρ = 100.0"
     assert second.get_title() == "%S   ρ = 50.0"
     np.testing.assert_allclose(first.lines[0].get_ydata(), [10, 30])
@@ -283,7 +284,7 @@ def test_scatter_and_correlation_by_hand():
 
 def test_classes_without_a_value_are_left_out_of_a_scatter():
     ious = pd.Series({"cat": 0.3, "dog": np.nan, "cow": 0.1})
-    axis = figures.against_properties(ious, PROPERTIES).axes[0]
+    axis = curves.against_properties(ious, PROPERTIES).axes[0]
     assert [text.get_text() for text in axis.texts] == ["cat", "cow"]
     assert axis.get_title() == "O"  # two points are no correlation
 
@@ -292,7 +293,7 @@ def test_classes_without_a_value_are_left_out_of_a_scatter():
 
 
 def test_saving_leaves_png_pdf_and_the_numbers(tmp_path):
-    figures.save(DRAWN["thresholds"](), tmp_path / "new" / "fig06_threshold", data=sweep())
+    pictures.save(DRAWN["thresholds"](), tmp_path / "new" / "fig06_threshold", data=sweep())
     names = ["fig06_threshold.csv", "fig06_threshold.pdf", "fig06_threshold.png"]
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == names
     assert (tmp_path / "new" / names[1]).read_bytes()[:5] == b"%PDF-"
@@ -304,24 +305,24 @@ def test_saving_leaves_png_pdf_and_the_numbers(tmp_path):
 def test_a_grid_of_photographs_is_one_small_file(tmp_path):
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 90, 3), np.uint8))
     for name, pdf in {"as a drawing": True, "as a photograph": False}.items():
-        figures.save(figures.show_grid({"image": [noise]}), tmp_path / name, pdf=pdf)
+        pictures.save(pictures.show_grid({"image": [noise]}), tmp_path / name, pdf=pdf)
     sizes = {path.name: path.stat().st_size for path in tmp_path.iterdir()}
     assert sorted(sizes) == ["as a drawing.pdf", "as a drawing.png", "as a photograph.png"]
     assert sizes["as a photograph.png"] < sizes["as a drawing.png"] / 2
-    pictures = [Image.open(tmp_path / f"as a {name}.png").convert("RGB") for name in ("drawing", "photograph")]
-    assert np.abs(np.subtract(*(np.asarray(picture, float) for picture in pictures))).mean() < 12
+    shown = [Image.open(tmp_path / f"as a {name}.png").convert("RGB") for name in ("drawing", "photograph")]
+    assert np.abs(np.subtract(*(np.asarray(picture, float) for picture in shown))).mean() < 12
 
 
 def test_a_stem_may_hold_a_dot_and_the_same_figure_gives_the_same_files(tmp_path):
     for name in ("v1.2", "again"):
-        figures.save(DRAWN["legend"](), tmp_path / name)
+        pictures.save(DRAWN["legend"](), tmp_path / name)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["again.pdf", "again.png", "v1.2.pdf", "v1.2.png"]
     for suffix in ("pdf", "png"):
         assert (tmp_path / f"v1.2.{suffix}").read_bytes() == (tmp_path / f"again.{suffix}").read_bytes()
 
 
 def test_a_full_disk_leaves_the_old_figure(tmp_path, monkeypatch):
-    figures.save(DRAWN["legend"](), tmp_path / "fig")
+    pictures.save(DRAWN["legend"](), tmp_path / "fig")
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
     def full(*_):
@@ -329,7 +330,7 @@ def test_a_full_disk_leaves_the_old_figure(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "replace", full)
     with pytest.raises(OSError, match=r"disk full while writing .*fig.png"):
-        figures.save(DRAWN["bars"](), tmp_path / "fig")
+        pictures.save(DRAWN["bars"](), tmp_path / "fig")
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
@@ -347,7 +348,7 @@ def played(*columns, epochs=3, shift=0.0):
 
 
 def test_many_methods_get_a_panel_for_each_share_and_a_line_style_each():
-    fig = figures.threshold_curves(many(9), fixed=0.3)
+    fig = curves.threshold_curves(many(9), fixed=0.3)
     miou, positive, negative = fig.axes
     assert [text.get_text() for text in fig.legends[0].get_texts()] == [*many(9), "best (oracle)"]
     np.testing.assert_allclose(positive.lines[1].get_ydata(), [60, 30, 10])
@@ -357,7 +358,7 @@ def test_many_methods_get_a_panel_for_each_share_and_a_line_style_each():
     assert len(miou.collections) == 9  # a band each
     assert miou.get_legend() is None
     fig.canvas.draw()
-    assert len(figures.threshold_curves(many(3)).axes) == 2
+    assert len(curves.threshold_curves(many(3)).axes) == 2
 
 
 def test_the_game_over_seeds_by_hand():
@@ -366,29 +367,29 @@ def test_the_game_over_seeds_by_hand():
         "OC-CSE": [played("p_soft", "erased_soft"), played("p_soft", "erased_soft", shift=0.1)],
         "P-NOC": [played("p_soft", "erased_soft", "p_hard", "erased_hard")],
     }
-    fig = figures.game_over_seeds(playing)
+    fig = curves.game_over_seeds(playing)
     soft, hard, share = fig.axes
     np.testing.assert_allclose(soft.lines[0].get_ydata(), [85, 65, 45])  # the mean of two seeds
     np.testing.assert_allclose(soft.lines[1].get_ydata(), [80, 60, 40])
     assert len(soft.collections) == 1 and not hard.collections  # a band needs two seeds
     assert len(hard.lines) == 1 and len(share.lines) == 3
     assert [line.get_linestyle() for line in share.lines] == ["-", "-", "--"]
-    assert soft.lines[0].get_color() == figures.CYCLE[1]  # CAM plays no game but keeps its colour
+    assert soft.lines[0].get_color() == curves.CYCLE[1]  # CAM plays no game but keeps its colour
     assert [text.get_text() for text in fig.legends[0].get_texts()] == ["OC-CSE", "P-NOC", "hard erasure"]
     assert soft.get_ylim()[0] == 0 and soft.get_ylim()[1] >= 100
-    assert len(figures.game_over_seeds({"OC-CSE": playing["OC-CSE"]}).axes) == 2
+    assert len(curves.game_over_seeds({"OC-CSE": playing["OC-CSE"]}).axes) == 2
 
 
 def test_seeds_of_different_length_meet_in_the_epochs_that_both_have():
-    fig = figures.game_over_seeds({"OC-CSE": [played("p_soft"), played("p_soft", epochs=2)]})
+    fig = curves.game_over_seeds({"OC-CSE": [played("p_soft"), played("p_soft", epochs=2)]})
     assert fig.axes[0].lines[0].get_xdata().tolist() == [1, 2]
 
 
 def test_no_game_without_an_eraser():
     with pytest.raises(ValueError, match="no method has p_soft in its epochs: give those of strategies that erase"):
-        figures.game_over_seeds({"CAM": [played()]})
+        curves.game_over_seeds({"CAM": [played()]})
     with pytest.raises(ValueError, match="no method has p_soft"):
-        figures.game_over_seeds({})
+        curves.game_over_seeds({})
 
 
 def test_the_colour_bar_does_not_take_from_the_pictures():
@@ -396,7 +397,7 @@ def test_the_colour_bar_does_not_take_from_the_pictures():
     rows = {f"row {number}": [np.zeros((40, 60))] * 4 for number in range(6)}
     sizes = []
     for bar in (False, True):
-        fig = figures.show_grid(rows, cam_scale=bar)
+        fig = pictures.show_grid(rows, cam_scale=bar)
         fig.canvas.draw()
         sizes.append(fig.axes[0].get_window_extent().size)
     assert (sizes[1] >= sizes[0] - 1).all()

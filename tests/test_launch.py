@@ -5,7 +5,10 @@ import pytest
 import torch
 from trees import voc_tree, write_image, write_list
 
-from pnoc_lib import data, files, launch, models, training
+from pnoc_lib import files
+from pnoc_lib.data import reading
+from pnoc_lib.data.problems import DataError
+from pnoc_lib.priors import launch, networks, training
 
 NETWORK = {"backbone": "test_vit", "weights": "none", "seed": 0}  # no BatchNorm: two halves of a batch are the whole
 
@@ -36,15 +39,15 @@ def test_two_processes_on_a_cpu(described, tmp_path, monkeypatch):
     folder = tmp_path / "two"
     launch.train(2, data=described, network=NETWORK, folder=folder, settings=settings(), cpu=True)
     assert files.read_json(folder / "training.json")["processes"] == 2
-    images, _ = data.read(**described)
-    one = models.CAMNetwork(num_classes=3, **NETWORK)
+    images, _ = reading.read(**described)
+    one = networks.CAMNetwork(num_classes=3, **NETWORK)
     alone, _ = training.train(one, images, tmp_path / "one", settings(), cpu=True, progress=False)
     # the mean of the two gradients is the gradient of the whole batch: each process has seen its half
     assert pd.read_csv(folder / "steps.csv")["loss"].tolist() == pytest.approx(alone["loss"].tolist(), rel=1e-3)
     written, _ = files.read_tensors(folder / "weights.safetensors")
     for name, tensor in one.state_dict().items():
         torch.testing.assert_close(written[name], tensor, rtol=1e-3, atol=1e-4)
-    again = models.CAMNetwork(num_classes=3, **NETWORK)
+    again = networks.CAMNetwork(num_classes=3, **NETWORK)
     monkeypatch.setattr(training._Run, "iterate", None)  # read back, not trained again
     steps, epochs = training.train(again, images, folder, settings(), cpu=True, progress=False)
     assert steps["step"].tolist() == [0, 1]
@@ -60,12 +63,12 @@ def test_two_processes_do_what_one_does(described, tree, tmp_path, changes):
     process's part. In the third iteration noc has learned."""
     write_list(tree, "pairs", "a1\na3\n")
     told, given = {**described, "split": "pairs"}, settings(epochs=3, **changes)
-    oc = models.CAMNetwork(num_classes=3, **NETWORK | {"seed": 1})
-    models.save_network(oc, tmp_path / "oc.safetensors")
+    oc = networks.CAMNetwork(num_classes=3, **NETWORK | {"seed": 1})
+    networks.save_network(oc, tmp_path / "oc.safetensors")
     job = {"data": told, "network": NETWORK, "folder": tmp_path / "two", "settings": given, "cpu": True}
     launch.train(2, **job, oc=tmp_path / "oc.safetensors")
-    one = models.CAMNetwork(num_classes=3, **NETWORK)
-    alone, _ = training.train(one, data.read(**told)[0], tmp_path / "one", given, oc=oc, cpu=True, progress=False)
+    one = networks.CAMNetwork(num_classes=3, **NETWORK)
+    alone, _ = training.train(one, reading.read(**told)[0], tmp_path / "one", given, oc=oc, cpu=True, progress=False)
     steps = pd.read_csv(tmp_path / "two" / "steps.csv")
     pd.testing.assert_frame_equal(steps, alone, rtol=1e-3, atol=1e-4)
     written, _ = files.read_tensors(tmp_path / "two" / "weights.safetensors")
@@ -81,7 +84,7 @@ def test_two_processes_with_batchnorm_and_an_oc_of_their_own(described, tmp_path
     launch.train(2, data=described, network=kind, folder=tmp_path, settings=given, cpu=True)
     assert files.read_json(tmp_path / "oc" / "training.json")["strategy"] == "cam"
     monkeypatch.setattr(training._Run, "iterate", None)
-    images, again = data.read(**described)[0], models.CAMNetwork(num_classes=3, **kind)
+    images, again = reading.read(**described)[0], networks.CAMNetwork(num_classes=3, **kind)
     steps, _ = training.train(again, images, tmp_path, given, cpu=True, progress=False)
     assert steps["step"].tolist() == [0, 1]
     assert steps.notna().all(axis=None)
@@ -104,7 +107,7 @@ def test_the_job_of_a_process(tree, described, tmp_path):
 def test_a_job_that_fails_is_noticed(described, tmp_path, monkeypatch):
     missing = {**described, "split": "nowhere"}
     job = {"data": missing, "network": NETWORK, "folder": str(tmp_path / "out"), "settings": vars(settings())}
-    with pytest.raises(data.DataError, match="nowhere"):
+    with pytest.raises(DataError, match="nowhere"):
         launch.run(job | {"estimate": None, "num_workers": 0, "cpu": True})
     monkeypatch.setattr(launch.sys, "executable", "/bin/false")  # in place of a torchrun whose processes fail
     with pytest.raises(RuntimeError, match="training in 2 processes failed with code 1: see the lines above"):
@@ -114,13 +117,13 @@ def test_a_job_that_fails_is_noticed(described, tmp_path, monkeypatch):
 
 def test_the_ordinary_classifier_reaches_the_processes(described, tmp_path):
     path = tmp_path / "oc.safetensors"
-    oc = models.CAMNetwork(num_classes=3, **NETWORK | {"seed": 1})
-    models.save_network(oc, path)
-    images, _ = data.read(**described)
+    oc = networks.CAMNetwork(num_classes=3, **NETWORK | {"seed": 1})
+    networks.save_network(oc, path)
+    images, _ = reading.read(**described)
     given = settings(strategy="oc-cse", epochs=1)
     job = {"data": described, "network": NETWORK, "folder": str(tmp_path / "job"), "settings": vars(given)}
     launch.run(job | {"oc": str(path), "estimate": None, "num_workers": 0, "cpu": True})
-    alone = models.CAMNetwork(num_classes=3, **NETWORK)
+    alone = networks.CAMNetwork(num_classes=3, **NETWORK)
     training.train(alone, images, tmp_path / "alone", given, oc=oc, cpu=True, progress=False)
     written, _ = files.read_tensors(tmp_path / "job" / "weights.safetensors")
     for name, tensor in alone.state_dict().items():
@@ -130,7 +133,7 @@ def test_the_ordinary_classifier_reaches_the_processes(described, tmp_path):
 
 def test_an_ordinary_classifier_of_another_kind_is_refused(tmp_path):
     path = tmp_path / "oc.safetensors"
-    models.save_network(models.CAMNetwork(num_classes=3, **NETWORK), path)
+    networks.save_network(networks.CAMNetwork(num_classes=3, **NETWORK), path)
     assert not launch.ordinary_classifier(path, "test_vit", 3).training
     for backbone, classes in (("test_vit", 4), ("test_efficientnet", 3)):
         with pytest.raises(ValueError, match=f"a test_vit of 3 .* and the generator a {backbone} of {classes}:"):

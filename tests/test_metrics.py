@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from pnoc_lib import metrics
-from pnoc_lib.images import Masks
-from pnoc_lib.stores import CAMStore, StoredCAM
+from pnoc_lib.data.images import Masks
+from pnoc_lib.data.stores import CAMStore, StoredCAM
+from pnoc_lib.evaluation import metrics
 
 VOID = 255
 

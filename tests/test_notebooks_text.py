@@ -10,7 +10,7 @@ import nbformat
 import pytest
 import yaml
 
-from pnoc_lib.strategies import STRATEGIES
+from pnoc_lib.priors.strategies import STRATEGIES
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

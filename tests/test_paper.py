@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from pnoc_lib import paper
-from pnoc_lib.paper import audit, compare, reader, rounding, show
+from pnoc_lib.audit import verdicts
+from pnoc_lib.paper import compare, reader, rounding, show
 
 SHAPES = {
     1: (17, 9),
@@ -181,7 +182,7 @@ def test_bad_measurements_are_refused():
 
 
 def test_notes_repeat_the_audit():
-    lines = audit.run()
+    lines = verdicts.run()
     notes = paper.beside(8, verdicts=lines).set_index(["row", "column"])["note"]
     assert "contradicts (printed twice): Table 10, OC-CSE" in notes[("OC-CSE", "Test")]
     assert "72.4% -> 73.5%" in notes[("P-NOC+LS+C2AM-H V3+", "Test")] and notes[("SEAM", "Val")] == ""

@@ -9,7 +9,8 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from pnoc_lib import paper
-from pnoc_lib.paper import audit, collect, grids, plots, reader
+from pnoc_lib.audit import verdicts
+from pnoc_lib.paper import collect, grids, plots, reader
 
 
 def finish(folder, stage, *, metrics=None, **parameters):
@@ -233,17 +234,17 @@ def test_other_experiments_are_folded(runs):
 
 @pytest.fixture(scope="module")
 def lines():
-    return audit.run()
+    return verdicts.run()
 
 
 def test_every_printed_cell_has_its_verdict(lines):
-    cells = audit.cell_verdicts(3, lines).set_index(["row", "column"])
+    cells = verdicts.cell_verdicts(3, lines).set_index(["row", "column"])
     assert cells.at[("tv", "O"), "verdict"] == "contradicts" and cells.at[("singleton", "P"), "verdict"] == "explained"
     assert cells.at[("overall μ", "P"), "verdict"] == "agrees" and ("bike", "CAM") not in cells.index
     assert cells.at[("cat", "%S"), "verdict"] == "cannot be checked"
-    claim = audit.cell_verdicts(4, lines).set_index(["row", "column"]).loc[("RS269 P", "TTA")]
+    claim = verdicts.cell_verdicts(4, lines).set_index(["row", "column"]).loc[("RS269 P", "TTA")]
     assert claim["text"] and "3.9 p.p." in claim["why"]
-    only_text = audit.cell_verdicts(9, lines).set_index(["row", "column"])
+    only_text = verdicts.cell_verdicts(9, lines).set_index(["row", "column"])
     assert only_text.at[("OC-CSE", "Val"), "verdict"] == "agrees" and only_text.at[("OC-CSE", "Val"), "text"]
 
 
@@ -259,16 +260,16 @@ def test_verdicts_are_shown_in_the_printed_table(lines):
 
 
 def test_rules_recipes_and_findings_are_told_in_words(lines):
-    rules = audit.by_rule(lines)
+    rules = verdicts.by_rule(lines)
     assert rules[["agrees", "explained", "contradicts", "cannot be checked"]].to_numpy().sum() == len(lines)
     assert rules.index[0] == "two prints" and rules.at["whole images", "example"].startswith("Table 3, tv, O: 84")
-    recipes = audit.recipes(lines)
+    recipes = verdicts.recipes(lines)
     assert recipes["times"].sum() == (lines["verdict"] == "explained").sum()
     assert (
         recipes.loc[0, "explanation"].startswith("mean of the 7 members")
         and "Table 1, Singleton, O" in recipes["cells"][0]
     )
-    page = grids.findings(audit.findings(lines)).to_html()
+    page = grids.findings(verdicts.findings(lines)).to_html()
     assert "Section 7.4: “a 1.1 p.p. improvement" in page and page.index("Table 4, RS269 CAM, TTA") < page.index(
         "tv, O"
     )

@@ -11,8 +11,8 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
-from pnoc_lib.strategies import STRATEGIES
-from pnoc_lib.training import TrainingSettings
+from pnoc_lib.priors.strategies import STRATEGIES
+from pnoc_lib.priors.training import TrainingSettings
 
 CONDA_NAMES = {"torch": "pytorch", "pydensecrf2": "pydensecrf"}
 CONDA_NAMES["snakemake"] = "snakemake-minimal"
@@ -157,7 +157,7 @@ def test_animal_lists_show_the_five_animals(root):
     xml = root / "../shared/voc12-animals/VOCdevkit/VOC2012"
     if not xml.is_dir():
         pytest.skip("needs the VOC12 photographs at ../shared/voc12-animals")
-    from pnoc_lib import voc
+    from pnoc_lib.data import voc
 
     names = ("cat", "cow", "dog", "horse", "sheep")
     images, _ = voc.read_voc(xml, "train", ids_file=root / "configs/voc12-animals/train.txt")

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from pnoc_lib import puzzle
+from pnoc_lib.priors import puzzle
 
 
 def random(*shape, seed=0):

@@ -14,11 +14,12 @@ import tiny
 import torch
 from torch import nn
 
-from pnoc_lib import files, models, training
+from pnoc_lib import files
+from pnoc_lib.priors import networks, training
 
 pytestmark = pytest.mark.slow
 SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(["pnoc_lib.training", "pytest"])
+SERVER.set_forkserver_preload(["pnoc_lib.priors.training", "pytest"])
 SHORT = {"epochs": 2, "batch_size": 6, "crop_size": 32, "resize_min": 30, "resize_max": 40, "momentum": 0.9, "lr": 0.02}
 
 
@@ -42,7 +43,7 @@ def job(images, folder, settings, num_workers=0, seconds=0.0, die_at_rename=None
         return {"size": sum(p.abs().sum().item() for p in network.parameters())}
 
     os.replace = counted
-    network = models.CAMNetwork("test_efficientnet", 2)
+    network = networks.CAMNetwork("test_efficientnet", 2)
     network.head = nn.Sequential(nn.Dropout(0.3), network.head)  # one more thing that draws random numbers
     options = {"after_epoch": after_epoch, "num_workers": num_workers, "checkpoint_seconds": seconds}
     training.train(network, images, folder, settings, cpu=True, progress=False, **options)

@@ -7,8 +7,9 @@ import pytest
 import tiny
 import torch
 
-from pnoc_lib.augment import TrainingTransform
-from pnoc_lib.sampling import TrainingOrder, TrainingSamples, mix
+from pnoc_lib.data.augment import TrainingTransform
+from pnoc_lib.data.samples import TrainingSamples, mix
+from pnoc_lib.engine.order import TrainingOrder
 
 TRANSFORM = TrainingTransform(24, 20, 40, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), "randaugment")
 

@@ -5,7 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from pnoc_lib import schedules, training
+from pnoc_lib.engine import schedules
+from pnoc_lib.priors import training
 
 QUARTERS = (0, 25, 50, 100)  # of 100 iterations
 

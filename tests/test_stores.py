@@ -9,8 +9,8 @@ from io import BytesIO
 import numpy as np
 import pytest
 
-from pnoc_lib import stores
-from pnoc_lib.stores import CAMStore
+from pnoc_lib.data import stores
+from pnoc_lib.data.stores import CAMStore
 
 
 def maps(*shape, seed=0):

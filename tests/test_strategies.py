@@ -8,7 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from pnoc_lib import augment, erasing, models, puzzle, strategies
+from pnoc_lib.data import augment
+from pnoc_lib.engine import batchnorm
+from pnoc_lib.priors import erasing, networks, puzzle, strategies
 
 SWITCHES = {  # puzzle, eraser, augmentation: Sections 2.4, 3.1, 3.2 and 6.1
     "cam": (False, None, "randaugment"),
@@ -238,13 +240,13 @@ def test_terms_in_bfloat16_are_near_those_in_float32(name):
 
 @torch.no_grad()
 def test_a_folded_eraser_gives_the_terms_of_the_plain_one():
-    oc = models.CAMNetwork("test_efficientnet", 3)
+    oc = networks.CAMNetwork("test_efficientnet", 3)
     for module in oc.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.running_mean.copy_(0.2 * random(*module.running_mean.shape))
             module.running_var.copy_(0.5 + random(*module.running_var.shape, seed=1).sigmoid())
-    folded = models.fold_batchnorm(oc, torch.zeros(1, 3, 64, 64))
-    x, f = random(4, 3, 64, 64), models.CAMNetwork("test_efficientnet", 3, seed=1).eval()
+    folded = batchnorm.fold_batchnorm(oc, torch.zeros(1, 3, 64, 64))
+    x, f = random(4, 3, 64, 64), networks.CAMNetwork("test_efficientnet", 3, seed=1).eval()
     plain, fast = (
         strategies.generator_terms(f, eraser, x, LABELS, ERASED, strategies.named("oc-cse"))[0]["cse"].item()
         for eraser in (oc, folded)

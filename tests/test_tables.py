@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pnoc_lib import analysis, tables
+from pnoc_lib.evaluation import analysis, tables
 
 CLASSES = ["background", "cat", "dog", "person"]
 PROPERTIES = pd.DataFrame(

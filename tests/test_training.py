@@ -8,9 +8,12 @@ import pytest
 import tiny
 import torch
 
-from pnoc_lib import cam, files, models, sampling, schedules, training
-from pnoc_lib.augment import TrainingTransform
-from pnoc_lib.training import TrainingSettings
+from pnoc_lib import files
+from pnoc_lib.data import samples
+from pnoc_lib.data.augment import TrainingTransform
+from pnoc_lib.engine import order, schedules
+from pnoc_lib.priors import cam, networks, training
+from pnoc_lib.priors.training import TrainingSettings
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 QUICK = {
@@ -34,7 +37,7 @@ def settings(**changes):
 
 
 def network(seed=0, backbone="test_efficientnet"):
-    return models.CAMNetwork(backbone, 2, seed=seed)
+    return networks.CAMNetwork(backbone, 2, seed=seed)
 
 
 def run(images, folder, *, after_epoch=None, seconds=60.0, workers=0, **changes):
@@ -57,14 +60,14 @@ def by_hand(images, s):
     """The same training as a plain loop: gradients by autograd, updates written out."""
     ours = network().train()
     transform = TrainingTransform(s.crop_size, s.resize_min, s.resize_max, ours.mean, ours.std, s.augment)
-    samples = sampling.TrainingSamples(images, transform, s.seed)
+    drawn = samples.TrainingSamples(images, transform, s.seed)
     parameters = dict(ours.named_parameters())
     sums = {name: torch.zeros_like(p) for name, p in parameters.items()}
     momentum = {name: torch.zeros_like(p) for name, p in parameters.items()}
     losses = []
-    batches = list(sampling.TrainingOrder(len(images), s.batch_size, s.epochs, s.seed))
+    batches = list(order.TrainingOrder(len(images), s.batch_size, s.epochs, s.seed))
     for number, keys in enumerate(batches):
-        pictures, labels = zip(*(samples[key] for key in keys), strict=True)
+        pictures, labels = zip(*(drawn[key] for key in keys), strict=True)
         targets = torch.stack(labels) * (1 - s.label_smoothing) + s.label_smoothing / 2
         logits = ours(torch.stack(pictures)).mean((2, 3))
         loss = torch.nn.functional.multilabel_soft_margin_loss(logits, targets)
@@ -141,7 +144,7 @@ def test_history_and_files(images, tmp_path):
     names = {"weights.safetensors", "steps.csv", "epochs.csv", "training.json"}
     assert {path.name for path in (tmp_path / "out").iterdir()} == names  # no checkpoint, nothing temporary
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "out" / "steps.csv"), steps)
-    assert_same(models.load_network(tmp_path / "out" / "weights.safetensors"), ours)
+    assert_same(networks.load_network(tmp_path / "out" / "weights.safetensors"), ours)
     assert files.read_json(tmp_path / "out" / "training.json")["processes"] == 1
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pnoc_lib import analysis, paper
+from pnoc_lib import paper
+from pnoc_lib.evaluation import analysis
 from pnoc_lib.paper import reader, trends
 
 STATEMENTS = pd.concat([trends.statements("voc"), trends.statements("coco14")]).loc[lambda t: ~t.index.duplicated()]

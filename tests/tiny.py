@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pnoc_lib.images import VOID, LabeledImages, Masks, read_index_mask
+from pnoc_lib.data.images import VOID, LabeledImages, Masks, read_index_mask
 
 CLASSES = ("red", "green")
 COLOURS = ((220, 30, 30), (30, 200, 30))

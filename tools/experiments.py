@@ -18,7 +18,10 @@ import pandas as pd
 import torch
 import yaml
 
-from pnoc_lib import data, files, inference, metrics, models, stores, toyvoc, training
+from pnoc_lib import files, toyvoc
+from pnoc_lib.data import reading, stores
+from pnoc_lib.evaluation import metrics
+from pnoc_lib.priors import inference, networks, training
 
 THRESHOLDS = np.round(np.arange(0.05, 0.801, 0.05), 2)
 
@@ -101,15 +104,15 @@ def markdown(table: pd.DataFrame, plan: dict) -> str:
 def run(plan: dict, name: str, change: dict, seed: int, options: argparse.Namespace) -> dict:
     """Train one variant from the ordinary classifier of its seed, and score it."""
     source = plan["data"] | ({"root": options.data} if options.data else {})
-    images, _ = data.read(**source)
-    scored, masks = data.read(**(source | plan.get("scored", {})))
+    images, _ = reading.read(**source)
+    scored, masks = reading.read(**(source | plan.get("scored", {})))
     scored = scored.subset(scored.ids[:: plan.get("every", 1)])
-    start = models.CAMNetwork(**plan["network"], num_classes=len(images.classes), seed=seed)
+    start = networks.CAMNetwork(**plan["network"], num_classes=len(images.classes), seed=seed)
     folder = options.work / options.plan.stem
     oc = copy.deepcopy(start)
     base = training.TrainingSettings(seed=seed, **(plan["common"] | plan["oc"]))
     if options.oc:
-        oc.load_state_dict(models.load_network(options.oc.format(seed=seed)).state_dict())
+        oc.load_state_dict(networks.load_network(options.oc.format(seed=seed)).state_dict())
     else:
         training.train(oc, images, folder / f"oc-s{seed}", base, num_workers=1, progress=False)
     place = folder / f"{name}-s{seed}"

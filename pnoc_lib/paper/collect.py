@@ -13,7 +13,8 @@ from typing import Any
 
 import pandas as pd
 
-from pnoc_lib import analysis, files, runs, tables
+from pnoc_lib import files, runs
+from pnoc_lib.evaluation import analysis, tables
 from pnoc_lib.paper import compare, reader
 
 NAMES = {column: name for name, column in analysis.TABLE_3.items()}  # columns of Tables 1 and 3 under their own names

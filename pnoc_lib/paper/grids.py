@@ -9,7 +9,8 @@ import pandas as pd
 from IPython.display import HTML
 from pandas.io.formats.style import Styler
 
-from pnoc_lib.paper import audit, show
+from pnoc_lib.audit import verdicts as audit
+from pnoc_lib.paper import show
 from pnoc_lib.paper.compare import NOT_RUN, settings, title
 from pnoc_lib.paper.reader import number_columns, table
 from pnoc_lib.paper.rounding import AGREES, CONTRADICTS, EXPLAINED, UNCHECKED
@@ -92,8 +93,8 @@ def experiments(number: int, parts: Mapping[str, pd.DataFrame], *, first: str = 
 def verdicts(number: int, lines: pd.DataFrame, text: pd.DataFrame | None = None) -> Styler:
     """A printed table with the verdict of the audit on each cell: colour, sign, and the checks as a tooltip.
 
-    lines: from `audit.run`; text: the printed table, by default the paper's. A cell without colour is one that nothing
-    was checked about; § marks a cell that a sentence of the text does not fit.
+    lines: from `verdicts.run`; text: the printed table, by default the paper's. A cell without colour is one that
+    nothing was checked about; § marks a cell that a sentence of the text does not fit.
     """
     text = table(number, printed=True) if text is None else text
     columns = number_columns(text) + (["Classes"] if "Classes" in text else [])
@@ -141,7 +142,7 @@ def words(table: pd.DataFrame) -> Styler:
 
 
 def rules(counts: pd.DataFrame) -> Styler:
-    """The counts of `audit.by_rule`: narrow numbers, then the words."""
+    """The counts of `verdicts.by_rule`: narrow numbers, then the words."""
     styles = [
         {"selector": "td, th.col_heading", "props": "padding: 3px 6px; vertical-align: top"},
         {"selector": "td.col4, td.col5, th.col4, th.col5", "props": "text-align: left"},

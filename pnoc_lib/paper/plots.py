@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MultipleLocator
 
-from pnoc_lib.figures import CYCLE, GROUP_COLOURS, plain, plt
+from pnoc_lib.evaluation.curves import CYCLE, GROUP_COLOURS
+from pnoc_lib.evaluation.pictures import plain, plt
 from pnoc_lib.paper import reader
 from pnoc_lib.paper.compare import NOT_RUN
 from pnoc_lib.paper.rounding import AGREES, CONTRADICTS, EXPLAINED

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from pandas.io.formats.style import Styler
 
-from pnoc_lib import analysis
+from pnoc_lib.evaluation import analysis
 from pnoc_lib.paper import reader, show
 from pnoc_lib.paper.rounding import AGREES, CONTRADICTS, EXPLAINED, UNCHECKED
 

@@ -1,0 +1,1 @@
+"""What every training shares: loop, checkpoints, order, schedules, backbones."""

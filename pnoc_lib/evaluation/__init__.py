@@ -1,0 +1,1 @@
+"""Scores, class groups, tables, pictures and curves."""

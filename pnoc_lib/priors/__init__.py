@@ -1,0 +1,1 @@
+"""CAM generating networks: equations, strategies, training, inference (Sections 2 and 3)."""
