@@ -24,22 +24,8 @@ from tqdm import tqdm
 
 from pnoc_lib import files
 from pnoc_lib.toyvoc import scene
+from pnoc_lib.toyvoc.facts import CLASSES, LARGEST, LOST, RELATIVE_SIZE
 
-# class and %S of Table 3, in percent: the mean share of the image's pixels over the images that hold the class
-TABLE_3 = {
-    "aeroplane": 11.8, "bicycle": 6.4, "bird": 11.8, "boat": 10.8, "bottle": 9.5, "bus": 31.5, "car": 15.5,
-    "cat": 28.6, "chair": 10.6, "cow": 18.0, "diningtable": 22.5, "dog": 19.8, "horse": 19.1, "motorbike": 19.6,
-    "person": 15.2, "pottedplant": 11.2, "sheep": 19.7, "sofa": 21.6, "train": 26.6, "tvmonitor": 15.5,
-}  # fmt: skip
-CLASSES = tuple(TABLE_3)
-RELATIVE_SIZE = np.array(list(TABLE_3.values())) / 100
-# what drawing loses of it on average (outlines turned void, things that cannot grow further): asked for on top
-LOST = (
-    np.array([0.7, 1.6, 0.5, 0.6, 0.3, 0.5, 0.4, 1.4, 0.8, 0.9, 1.1, 0.9, 0.2, 0.5, 2.0, 1.0, 1.5, -0.2, 0.3, 0.2])
-    / 100
-)
-# the largest share that one image gives to a class: thin things cannot fill an image
-LARGEST = np.array([40, 20, 50, 45, 50, 70, 65, 70, 42, 60, 60, 60, 55, 60, 60, 55, 62, 62, 66, 60]) / 100
 VERSION = 1  # of the drawings; another version is another data set
 MARKER, STARTED = "toyvoc.json", "toyvoc.started.json"
 

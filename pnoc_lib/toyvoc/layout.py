@@ -7,55 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from pnoc_lib.toyvoc import rooms
+from pnoc_lib.toyvoc.facts import FACED, INDEX, SEATS, TALLEST
 from pnoc_lib.toyvoc.paint import Canvas, Part, moved
 
-AEROPLANE, BICYCLE, BIRD, BOAT, BOTTLE, CHAIR, TABLE, HORSE, MOTORBIKE, PERSON, PLANT, TRAIN, TV = (
-    0,
-    1,
-    2,
-    3,
-    4,
-    8,
-    10,
-    12,
-    13,
-    14,
-    15,
-    18,
-    19,
+AEROPLANE, BICYCLE, BIRD, BOTTLE, PERSON, TABLE, PLANT, TRAIN, TV = (
+    INDEX[name]
+    for name in ["aeroplane", "bicycle", "bird", "bottle", "person", "diningtable", "pottedplant", "train", "tvmonitor"]
 )
-
-
-FACED = {BIRD, 7, 9, 11, HORSE, PERSON, 16, TRAIN}  # their last part is of the face, which stays in the picture
-
-
-TALLEST = {
-    PERSON: 2.3,
-    7: 1.7,
-    9: 1.7,
-    11: 1.9,
-    HORSE: 1.7,
-    16: 1.7,
-    TABLE: 1.3,
-    CHAIR: 1.7,
-    BICYCLE: 1.5,
-    MOTORBIKE: 1.7,
-    BOAT: 1.5,
-    AEROPLANE: 1.2,
-    BIRD: 1.7,
-    PLANT: 2.0,
-    BOTTLE: 2.0,
-    TV: 1.6,
-    17: 1.6,
-    6: 1.7,
-    5: 1.7,
-    TRAIN: 1.9,
-}
-
-
-SEATS = {HORSE: (-0.08, -1.44), BICYCLE: (-0.2, -0.93), MOTORBIKE: (-0.36, -0.86)}  # where a rider sits, metres
-
-
 LOW = 128  # pixels of the longer side while things are being arranged
 
 
@@ -143,7 +101,7 @@ def _fit(things, label_set, shares, aspect, line, place, border) -> float:
         for t in things:
             t.scale = min(
                 scale[t.kind] * t.relative,
-                (1.15 if t.mounted else TALLEST.get(t.kind, 2.6)) / (t.high[1] - t.crown),
+                (1.15 if t.mounted else TALLEST[t.kind]) / (t.high[1] - t.crown),
             )
         for t in things:
             t.scale = t.scale if t.mount is None else t.mount.scale

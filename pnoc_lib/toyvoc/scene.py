@@ -6,9 +6,11 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from pnoc_lib.toyvoc import animals, cycles, farm, furniture, household, people, places, road, rooms, travel
-from pnoc_lib.toyvoc.layout import AEROPLANE, BICYCLE, BIRD, PERSON, SEATS, TABLE, TRAIN, Thing, arrange
+from pnoc_lib.toyvoc.facts import PLACES, SEATS, SEVERAL, SUITS
+from pnoc_lib.toyvoc.layout import AEROPLANE, BICYCLE, BIRD, PERSON, TABLE, TRAIN, Thing, arrange
 from pnoc_lib.toyvoc.paint import Canvas, moved
 
+# in the order of facts.CLASSES
 MODELS = (
     travel.aeroplane,
     cycles.bicycle,
@@ -31,40 +33,6 @@ MODELS = (
     travel.train,
     household.tvmonitor,
 )
-
-
-PLACES = ("meadow", "street", "rails", "water", "sky", "room")
-
-
-# how well each place suits each class; rows are classes, columns PLACES
-SUITS = np.array(
-    [
-        [8, 4, 1, 6, 70, 0],
-        [15, 70, 3, 3, 0, 9],
-        [40, 8, 2, 24, 26, 0],
-        [4, 2, 0, 94, 0, 0],
-        [10, 4, 0, 2, 0, 84],
-        [9, 88, 3, 0, 0, 0],
-        [15, 80, 3, 2, 0, 0],
-        [16, 6, 1, 0, 0, 77],
-        [9, 5, 0, 2, 0, 84],
-        [84, 8, 2, 6, 0, 0],
-        [8, 4, 0, 1, 0, 87],
-        [42, 16, 1, 6, 0, 35],
-        [80, 14, 1, 5, 0, 0],
-        [14, 80, 2, 1, 0, 3],
-        [25, 25, 10, 10, 5, 25],
-        [10, 14, 0, 0, 0, 76],
-        [86, 8, 1, 5, 0, 0],
-        [5, 4, 0, 1, 0, 90],
-        [8, 9, 83, 0, 0, 0],
-        [3, 4, 0, 0, 0, 93],
-    ],
-    float,
-)
-
-
-SEVERAL = {1: 2, 2: 3, 3: 3, 4: 4, 6: 3, 8: 4, 9: 3, 12: 2, 13: 2, 14: 3, 15: 2, 16: 4, 7: 2, 11: 2, 19: 2}
 
 
 def draw(label_set, g: np.random.Generator, size: int, shares: np.ndarray):
@@ -142,7 +110,7 @@ def _finish(image: Image.Image, g: np.random.Generator, size: int) -> Image.Imag
 
 def _gather(c: int, share: float, g, place: str) -> list[Thing]:
     """Return one thing of class c, or several."""
-    most = SEVERAL.get(c, 1)
+    most = SEVERAL[c]
     n = int(g.integers(2, most + 1)) if most > 1 and share > 0.012 and g.random() < 0.4 else 1
     out = []
     for k in range(n):
