@@ -6,7 +6,7 @@
 PRESET ?= demo
 CORES ?= all
 PYTHON ?=
-export PYTHON PIP_ARGS
+export PYTHON PIP_ARGS TORCH LOCKED UPGRADE
 # idle threads of PyTorch's OpenMP otherwise spin, and a second busy process slows everything tenfold
 export OMP_WAIT_POLICY = PASSIVE
 # keep freed memory: feature maps of the same sizes come again at every step, and fresh pages cost as much as a layer
@@ -20,7 +20,7 @@ VENV ?= .venv/bin/python
 # VENV=python: the active environment, conda's for instance; nothing is installed then
 INSTALLED := $(if $(filter .venv/bin/python,$(VENV)),.venv/.installed)
 
-.PHONY: help demo run test lab html bench hooks clean install
+.PHONY: help demo run test lab html bench hooks lock clean install
 
 help:
 	@echo "make demo                 run the whole pipeline on drawn images, minutes on a laptop"
@@ -31,8 +31,10 @@ help:
 	@echo "make html                 make site/ of the executed notebooks in reports/"
 	@echo "make bench                measure the library on this machine"
 	@echo "make hooks                check and strip notebooks before every git commit"
+	@echo "make lock                 renew requirements-lock.txt after a change of pyproject.toml;  UPGRADE=1 to the newest releases"
 	@echo "make clean                remove runs/, site/ and caches; keep .venv, data/ and reports/"
 	@echo "make demo PYTHON=...      with another Python;  PIP_ARGS=...  more arguments for pip;  VENV=python  in the active environment"
+	@echo "         TORCH=cpu        PyTorch without CUDA;  LOCKED=no  the newest releases instead of the locked ones"
 
 demo: $(INSTALLED)
 	@$(VENV) tools/run.py demo --cores "$(CORES)" --set "$(SET)"
@@ -60,9 +62,12 @@ bench: $(INSTALLED)
 hooks: $(INSTALLED)
 	@$(VENV) -m pre_commit install
 
+lock:
+	@sh tools/lock.sh
+
 install: $(INSTALLED)
 
-.venv/.installed: pyproject.toml
+.venv/.installed: pyproject.toml requirements-lock.txt
 	@sh tools/install.sh
 	@touch $@
 

@@ -7,6 +7,7 @@ import os
 import pandas as pd
 import pytest
 import torch
+from safetensors import SafetensorError, safe_open
 
 from pnoc_lib import files
 
@@ -45,6 +46,8 @@ def test_folders_are_made_and_nothing_temporary_stays(tmp_path, writer):
         (OSError(errno.ENOSPC, "no space left"), "disk full while writing .*: free some space and run again; nothing"),
         (OSError(errno.EDQUOT, "quota"), "disk full while writing"),
         (OSError(errno.EACCES, "not allowed"), "not allowed"),
+        (SafetensorError("I/O error: No space left on device (os error 28)"), "disk full while writing"),
+        (SafetensorError("Error while serializing"), "Error while serializing"),
         (KeyboardInterrupt("stop"), "stop"),
     ],
 )
@@ -53,7 +56,8 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch, writer, error
     write(tmp_path / name, 1)
     before = (tmp_path / name).read_bytes()
     monkeypatch.setattr(os, "replace", failing(error))
-    with pytest.raises(type(error), match=sentence):
+    kind = OSError if "disk full" in sentence else type(error)
+    with pytest.raises(kind, match=sentence):
         write(tmp_path / name, 2)
     assert (tmp_path / name).read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == [name]
@@ -137,3 +141,70 @@ def test_truncated_tensors_are_named(tmp_path, kept):
 def test_missing_tensors_say_what_to_run(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no weights at .*a.safetensors: run the stage that writes them first"):
         files.read_tensors(tmp_path / "a.safetensors")
+
+
+def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch, writer):
+    name, write = writer
+    done = []
+    sync, rename = os.fsync, os.replace
+    monkeypatch.setattr(
+        os, "fsync", lambda descriptor: (done.append(("sync", os.fstat(descriptor).st_ino)), sync(descriptor))
+    )
+    monkeypatch.setattr(os, "replace", lambda old, new: (done.append(("name", os.stat(old).st_ino)), rename(old, new)))
+    write(tmp_path / name, 1)
+    inode = (tmp_path / name).stat().st_ino
+    assert done == [("sync", inode), ("name", inode)]
+
+
+def test_a_file_system_that_cannot_sync_is_no_failure(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "fsync", failing(OSError(errno.EINVAL, "not supported")))
+    files.write_text(tmp_path / "a.txt", "x")
+    assert (tmp_path / "a.txt").read_text() == "x"
+    monkeypatch.setattr(os, "fsync", failing(OSError(errno.EIO, "broken disk")))
+    with pytest.raises(OSError, match="broken disk"):
+        files.write_text(tmp_path / "a.txt", "y")
+    assert (tmp_path / "a.txt").read_text() == "x"
+
+
+def test_equal_tensors_and_texts_give_equal_bytes(tmp_path):
+    """safetensors alone writes the texts of its header in an order of its own."""
+    texts = {f"key {k}": f'"{k}" λ\n' for k in range(30)}
+    tensors = {f"layer.{k}": torch.full((k,), float(k)) for k in range(5)}
+    for name in ("a", "b"):
+        files.write_tensors(tmp_path / name, tensors, texts)
+        texts = dict(reversed(texts.items()))
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    read, metadata = files.read_tensors(tmp_path / "a")
+    assert metadata == texts
+    assert all(torch.equal(read[name], tensors[name]) for name in tensors)
+    with safe_open(tmp_path / "a", framework="pt") as file:  # and others can read it
+        assert set(file.keys()) == set(tensors)
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o002, 0o077])
+def test_colleagues_may_read_what_the_umask_lets_them(tmp_path, writer, umask):
+    name, write = writer
+    before = os.umask(umask)
+    try:
+        write(tmp_path / name, 1)
+    finally:
+        os.umask(before)
+    assert (tmp_path / name).stat().st_mode & 0o777 == 0o666 & ~umask
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_content_is_more_than_a_name(tmp_path):
+    (tmp_path / "empty").touch()
+    (tmp_path / "full").write_text("x")
+    assert [files.has_content(tmp_path / name) for name in ("empty", "full", "missing", "")] == [
+        False,
+        True,
+        False,
+        False,
+    ]
+
+
+def test_a_file_of_no_bytes_says_so(tmp_path):
+    (tmp_path / "a.json").touch()
+    with pytest.raises(ValueError, match=r"a.json is empty, as a power cut leaves it: delete it and run"):
+        files.read_json(tmp_path / "a.json")

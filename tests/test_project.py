@@ -10,6 +10,7 @@ import sys
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from pnoc_lib.priors.strategies import STRATEGIES
 from pnoc_lib.priors.training import TrainingSettings
@@ -51,12 +52,12 @@ GAME = {  # Section 6.1 and Algorithm 1
 }
 
 
-def requirements(root):
-    """Requirements of pyproject.toml by name, for Python 3.12 (and without a TOML reader, which 3.10 has not)."""
+def requirements(root, python="3.12"):
+    """Requirements of pyproject.toml by name, for one Python (and without a TOML reader, which 3.10 has not)."""
     text = (root / "pyproject.toml").read_text()
     lists = re.findall(r"^(?:dependencies|dev) = \[\n(.*?)^\]", text, flags=re.DOTALL | re.MULTILINE)
     found = [Requirement(line) for line in re.findall(r'^ +"(.*?)",', "".join(lists), flags=re.MULTILINE)]
-    return {each.name: each for each in found if not each.marker or each.marker.evaluate({"python_version": "3.12"})}
+    return {each.name: each for each in found if not each.marker or each.marker.evaluate({"python_version": python})}
 
 
 def preset(root, name):
@@ -230,7 +231,7 @@ def test_what_is_missing_is_told_first(root, tmp_path, python, compiler, first):
     copy = tmp_path / "clone"  # and make passes it on, before anything else
     copy.mkdir()
     shutil.copytree(root / "tools", copy / "tools")
-    for name in ("Makefile", "pyproject.toml"):
+    for name in ("Makefile", "pyproject.toml", "requirements-lock.txt"):
         shutil.copy(root / name, copy)
     for target in ("demo", "test"):
         done = subprocess.run(["make", target], cwd=copy, env=environment, capture_output=True, text=True)
@@ -243,6 +244,33 @@ def test_prerequisites_print_the_python_to_use(root):
     if "Missing" in done.stderr:
         pytest.skip(f"needs a compiler and the headers of Python: {done.stderr.splitlines()[0]}")
     assert done.stdout.strip() == sys.executable
+
+
+def locked(root):
+    """Entries of the lock file: requirement -> its lines of hashes."""
+    entries, hashes = {}, []
+    for line in (root / "requirements-lock.txt").read_text(encoding="utf-8").splitlines():
+        if line[:1].isalnum():
+            hashes = entries.setdefault(Requirement(line.rstrip("\\ ")), [])
+        elif "--hash" in line:
+            hashes.append(line.strip("\\ "))
+    return entries
+
+
+@pytest.mark.parametrize("python", ["3.10", "3.11", "3.12"])
+@pytest.mark.parametrize("system", ["linux", "darwin"])
+def test_the_lock_file_has_every_dependency(root, python, system):
+    here = {"python_version": python, "python_full_version": f"{python}.9", "sys_platform": system}
+    pins = {canonicalize_name(pin.name): pin for pin in locked(root) if pin.marker is None or pin.marker.evaluate(here)}
+    for wanted in requirements(root, python).values():
+        (pin,) = pins[canonicalize_name(wanted.name)].specifier
+        assert pin.operator == "==" and wanted.specifier.contains(pin.version), f"{wanted} {pin}: run make lock"
+
+
+def test_every_locked_file_is_known_by_its_hash_and_none_by_its_place(root):
+    text = (root / "requirements-lock.txt").read_text(encoding="utf-8")
+    assert all(hashes for hashes in locked(root).values())
+    assert not re.search(r"://|^-|find-links|index-url", text, flags=re.MULTILINE)
 
 
 def test_citation_names_the_paper(root):

@@ -1,5 +1,8 @@
 #!/bin/sh
-# Make .venv and install the project with its dependencies into it; tell every half minute what pip is at.
+# Make .venv and install the project into it, with the versions of requirements-lock.txt, each checked by its SHA-256.
+#   TORCH=cpu     PyTorch's own packages without CUDA (Linux: 1 GB in place of 7)
+#   LOCKED=no     the newest releases that pyproject.toml allows, for systems on which a locked one does not exist
+# Every half minute it tells what pip is at.
 set -eu
 python=$(sh tools/prerequisites.sh) || exit 1
 echo "Installing into .venv with $("$python" --version). PyTorch and JupyterLab are large: 2 to 15 minutes, 2 to 7 GB."
@@ -18,10 +21,28 @@ ticker=$!
 trap 'kill $ticker 2>/dev/null' EXIT
 trap 'exit 130' INT TERM
 
+install() {
+    if ! .venv/bin/python -m pip install --disable-pip-version-check --progress-bar off --no-compile ${PIP_ARGS:-} \
+        "$@" >>"$log" 2>&1; then
+        echo "pip failed. The end of $log:" >&2
+        tail -n 25 "$log" >&2
+        [ "${LOCKED:-yes}" = no ] || echo "LOCKED=no takes the newest releases that pyproject.toml allows instead." >&2
+        exit 1
+    fi
+}
+
 started=$(date +%s)
-if ! .venv/bin/python -m pip install --disable-pip-version-check --progress-bar off --no-compile ${PIP_ARGS:-} -e '.[dev]' >"$log" 2>&1; then
-    echo "pip failed. The end of $log:" >&2
-    tail -n 25 "$log" >&2
-    exit 1
+lock=requirements-lock.txt
+if [ "${LOCKED:-yes}" = no ]; then
+    install -e '.[dev]'
+else
+    if [ "${TORCH:-}" = cpu ]; then # the same releases, from the one index that has them without CUDA
+        install --no-deps --index-url https://download.pytorch.org/whl/cpu $(grep -oE '^torch(vision)?==[^ ]+' "$lock")
+        awk '/^[a-zA-Z]/ { skip = /^(torch|torchvision|triton|nvidia-[a-z0-9-]*|cuda-[a-z0-9-]*)==/ } !skip' \
+            "$lock" >.venv/requirements-cpu.txt
+        lock=.venv/requirements-cpu.txt
+    fi
+    install --no-deps --require-hashes -r "$lock"
+    install --no-deps --no-build-isolation -e . # setuptools is locked too
 fi
 echo "Installed in $(($(date +%s) - started)) s."
