@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from pnoc_lib.data import voc
 from pnoc_lib.data.images import VOID, Masks, read_index_mask
-from pnoc_lib.data.stores import CAMStore
+from pnoc_lib.data.stores import MapStore
 from pnoc_lib.evaluation import metrics
 
 BESIDE = Path(__file__).resolve().parents[2] / "shared" / "voc12-train-masks"
@@ -51,7 +51,7 @@ def find_masks(root: Path, count: int) -> Masks:
     return masks.subset(masks.ids[:: max(1, len(masks) // count)][:count])
 
 
-def make_priors(masks: Masks, store: CAMStore, full: Path, random: np.random.Generator) -> None:
+def make_priors(masks: Masks, store: MapStore, full: Path, random: np.random.Generator) -> None:
     """Write the stride-4 store and, for the published way, an .npz of full-size float32 maps an image."""
     full.mkdir()
     for id in tqdm(masks.ids, desc="make priors"):
@@ -108,7 +108,7 @@ def main() -> None:
     random = np.random.default_rng(settings.seed)
 
     with tempfile.TemporaryDirectory() as scratch:
-        root, full, store = settings.root, Path(scratch, "full"), CAMStore(Path(scratch, "store"))
+        root, full, store = settings.root, Path(scratch, "full"), MapStore(Path(scratch, "store"))
         if root == BESIDE and not root.is_dir():
             root = Path(scratch, "masks")
             draw_masks(root, settings.images, random)

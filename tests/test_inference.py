@@ -10,10 +10,11 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import nn
 
-from pnoc_lib.data.stores import CAMStore
+from pnoc_lib.data.stores import MapStore
+from pnoc_lib.engine import multiscale
+from pnoc_lib.engine.multiscale import Predictor
 from pnoc_lib.evaluation import estimate
 from pnoc_lib.priors import cam, inference, networks
-from pnoc_lib.priors.inference import Predictor
 
 SCALES = (0.5, 1.0, 1.5, 2.0)
 
@@ -101,8 +102,8 @@ def test_unknown_precision_is_refused(network):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_cpu_and_gpu_agree(network, predictor):
     images = noise(2, 3, 50, 70)
-    plain = inference.augmented_cams(predictor, images, SCALES)
-    gpu = inference.augmented_cams(Predictor(network, precision="no", device="cuda"), images, SCALES)
+    plain = multiscale.augmented_maps(predictor, images, SCALES)
+    gpu = multiscale.augmented_maps(Predictor(network, precision="no", device="cuda"), images, SCALES)
     torch.testing.assert_close(gpu.cpu(), plain, rtol=1e-2, atol=1e-2 * plain.max().item())
 
 
@@ -150,7 +151,7 @@ def slow_cams(predictor, image, scales):
 @pytest.mark.parametrize("scales", [(1.0,), SCALES])
 def test_augmented_cams_are_those_of_a_slow_loop(predictor, size, scales):
     image = noise(3, *size) // 4 + torch.arange(size[1], dtype=torch.uint8) * 2
-    fast = inference.augmented_cams(predictor, image[None], scales)[0].numpy()
+    fast = multiscale.augmented_maps(predictor, image[None], scales)[0].numpy()
     slow = slow_cams(predictor, image, scales)
     assert fast.shape == (2, math.ceil(size[0] / 4), math.ceil(size[1] / 4))
     assert fast.max() > 0
@@ -160,25 +161,25 @@ def test_augmented_cams_are_those_of_a_slow_loop(predictor, size, scales):
 
 
 def test_a_constant_network_gives_two_a_scale():
-    maps = inference.augmented_cams(lambda images: torch.ones(len(images), 3, 2, 2), noise(2, 3, 33, 41), SCALES)
+    maps = multiscale.augmented_maps(lambda images: torch.ones(len(images), 3, 2, 2), noise(2, 3, 33, 41), SCALES)
     torch.testing.assert_close(maps, torch.full((2, 3, 9, 11), 8.0))
-    silent = inference.augmented_cams(lambda images: -torch.ones(len(images), 3, 2, 2), noise(2, 3, 33, 41), SCALES)
+    silent = multiscale.augmented_maps(lambda images: -torch.ones(len(images), 3, 2, 2), noise(2, 3, 33, 41), SCALES)
     assert silent.abs().max() == 0  # rectified before the mirror is added
 
 
 @pytest.mark.parametrize("size", [(48, 64), (37, 51)])
 def test_the_cams_of_a_mirrored_image_are_mirrored(predictor, size):
     image = noise(1, 3, *size)
-    plain = inference.augmented_cams(predictor, image, SCALES)
-    mirrored = inference.augmented_cams(predictor, image.flip(-1), SCALES)
+    plain = multiscale.augmented_maps(predictor, image, SCALES)
+    mirrored = multiscale.augmented_maps(predictor, image.flip(-1), SCALES)
     torch.testing.assert_close(mirrored.flip(-1), plain, rtol=1e-3, atol=0.02 * plain.max().item())
 
 
 def test_batching_changes_nothing(predictor):
     images = noise(4, 3, 40, 56)
     assert (predictor(images) > 0).any()
-    together = inference.augmented_cams(predictor, images, SCALES)
-    alone = torch.cat([inference.augmented_cams(predictor, image[None], SCALES) for image in images])
+    together = multiscale.augmented_maps(predictor, images, SCALES)
+    alone = torch.cat([multiscale.augmented_maps(predictor, image[None], SCALES) for image in images])
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-4 * alone.max().item())
 
 
@@ -187,42 +188,42 @@ def test_batching_changes_nothing(predictor):
 
 def test_a_filled_store_holds_the_normalised_maps_of_the_present_classes(predictor, squares, tmp_path):
     images, _ = squares
-    store = CAMStore(tmp_path)
+    store = MapStore(tmp_path)
     assert inference.fill_store(predictor, images, store, scales=(0.5, 1.0), progress=False) == 9
     assert store.ids() == list(images.ids)
     for image_id in images.ids:
         stored = store.read(image_id)
         assert stored.classes.tolist() == np.flatnonzero(images.label(image_id)).tolist()
         assert stored.size == (40, 48)
-        assert stored.cam.shape == (len(stored.classes), 10, 12)
+        assert stored.maps.shape == (len(stored.classes), 10, 12)
         pixels = torch.from_numpy(np.array(images.image(image_id))).permute(2, 0, 1)[None]
-        maps = inference.augmented_cams(predictor, pixels, (0.5, 1.0))
+        maps = multiscale.augmented_maps(predictor, pixels, (0.5, 1.0))
         expected = cam.normalize_cam(maps)[0, stored.classes].numpy()
-        assert np.abs(stored.cam - expected).max() < 0.003
+        assert np.abs(stored.maps - expected).max() < 0.003
 
 
 def test_batch_size_and_order_change_nothing_in_a_store(predictor, squares, tmp_path):
     images, _ = squares
-    one, four = CAMStore(tmp_path / "one"), CAMStore(tmp_path / "four")
+    one, four = MapStore(tmp_path / "one"), MapStore(tmp_path / "four")
     inference.fill_store(predictor, images, one, scales=SCALES, batch_size=1, progress=False)
     inference.fill_store(predictor, images.subset(images.ids[::-1]), four, scales=SCALES, batch_size=4, progress=False)
-    assert all(one.read(image_id).cam.max() > 0.9 for image_id in images.ids)
+    assert all(one.read(image_id).maps.max() > 0.9 for image_id in images.ids)
     for image_id in images.ids:
-        assert np.abs(one.read(image_id).cam - four.read(image_id).cam).max() <= 1.01 / 255
+        assert np.abs(one.read(image_id).maps - four.read(image_id).maps).max() <= 1.01 / 255
 
 
 def test_bfloat16_is_near_float32_in_a_store(network, predictor, squares, tmp_path):
     images = squares[0]
-    plain, half = CAMStore(tmp_path / "plain"), CAMStore(tmp_path / "half")
+    plain, half = MapStore(tmp_path / "plain"), MapStore(tmp_path / "half")
     inference.fill_store(predictor, images, plain, progress=False)
     inference.fill_store(Predictor(network, precision="bf16", device="cpu"), images, half, progress=False)
-    differences = [np.abs(plain.read(i).cam - half.read(i).cam).mean() for i in images.ids]
+    differences = [np.abs(plain.read(i).maps - half.read(i).maps).mean() for i in images.ids]
     assert max(differences) < 0.03
 
 
 def test_an_interrupted_store_goes_on(predictor, squares, tmp_path):
     images, _ = squares
-    store = CAMStore(tmp_path)
+    store = MapStore(tmp_path)
     inference.fill_store(predictor, images.subset(images.ids[2:5]), store, scales=(1.0,), progress=False)
     before = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     assert inference.fill_store(predictor, images, store, scales=(1.0,), progress=False) == 6
@@ -233,14 +234,14 @@ def test_an_interrupted_store_goes_on(predictor, squares, tmp_path):
 
 @pytest.mark.parametrize("change", ["weights", "scales", "precision"])
 def test_priors_of_another_network_or_other_scales_are_made_anew(network, squares, tmp_path, capsys, change):
-    images, store = squares[0], CAMStore(tmp_path)
+    images, store = squares[0], MapStore(tmp_path)
     inference.fill_store(Predictor(network, precision="no", device="cpu"), images, store, scales=(1.0,), progress=False)
     other = networks.CAMNetwork("test_efficientnet", 2, seed=1) if change == "weights" else network
     new = Predictor(other, precision="bf16" if change == "precision" else "no", device="cpu")
     options = {"scales": (1.0, 2.0) if change == "scales" else (1.0,), "progress": False}
     assert inference.fill_store(new, images.subset(images.ids[:4]), store, **options) == 4
     assert store.ids() == sorted(images.ids[:4])  # nothing of the old ones is left
-    assert "holds 9 priors of other weights or scales: making all of them anew" in capsys.readouterr().out
+    assert "holds maps of 9 images of another kind (" in capsys.readouterr().out
     assert inference.fill_store(new, images, store, **options) == 5
 
 
@@ -253,15 +254,15 @@ def test_images_of_several_sizes_and_without_a_class(predictor, squares, tmp_pat
         paths[place] = tmp_path / f"{place}.png"
         images.image(images.ids[place]).resize(size).save(paths[place])
     mixed = type(images)("mixed", "train", images.classes, images.ids, labels, tuple(paths))
-    store = CAMStore(tmp_path / "store")
+    store = MapStore(tmp_path / "store")
     assert inference.fill_store(predictor, mixed, store, scales=(1.0, 0.5), batch_size=3, progress=False) == 9
-    assert store.read("i001").cam.shape == (0, 10, 12)
+    assert store.read("i001").maps.shape == (0, 10, 12)
     assert [store.read(i).size for i in ("i002", "i003", "i005", "i007")] == [(61, 30), (40, 48), (61, 30), (16, 17)]
     assert store.full_size("i005").shape == (2, 61, 30)
 
 
 def test_progress_counts_images(predictor, squares, tmp_path, capsys):
-    inference.fill_store(predictor, squares[0], CAMStore(tmp_path), scales=(1.0,))
+    inference.fill_store(predictor, squares[0], MapStore(tmp_path), scales=(1.0,))
     assert "priors: 100%" in (shown := capsys.readouterr().err)
     assert "9/9" in shown
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pnoc_lib.data.images import Masks
-from pnoc_lib.data.stores import CAMStore, StoredCAM
+from pnoc_lib.data.stores import MapStore, StoredMaps
 from pnoc_lib.evaluation import metrics
 
 VOID = 255
@@ -225,7 +225,7 @@ class FakeStore:
     def read(self, id):
         self.reads.append(id)
         cam, classes = self.cams[id]
-        return StoredCAM(cam, classes, cam.shape[1:])
+        return StoredMaps(cam, classes, cam.shape[1:])
 
 
 def as_masks(arrays, num_classes):
@@ -248,7 +248,7 @@ def test_evaluate_reads_each_image_once(stored, workers):
 
 
 def test_evaluate_takes_a_cam_store(tmp_path):
-    store, random = CAMStore(tmp_path), np.random.default_rng(0)
+    store, random = MapStore(tmp_path), np.random.default_rng(0)
     masks = {id: random.integers(0, 7, (22, 31)).astype(np.uint8) for id in "xyz"}
     for id, classes in zip(masks, ([], [2], [0, 5]), strict=True):
         store.write(id, random.random((len(classes), 6, 8)), np.array(classes, dtype=int), (22, 31))
@@ -272,9 +272,9 @@ def test_evaluate_some_ids(stored):
 def test_evaluate_names_what_is_missing(stored):
     _, store, masks = stored
     del store.cams["im2"]
-    with pytest.raises(ValueError, match=r"1 of 13 images have no CAM: im2; finish 02_infer_priors"):
+    with pytest.raises(ValueError, match=r"1 of 13 images have no map: im2; finish the store"):
         metrics.evaluate(store, as_masks(masks, 6), progress=False)
-    with pytest.raises(ValueError, match=r"7 of 8 images have no CAM: x0, x1, x2, x3, x4, \.\.\.; finish"):
+    with pytest.raises(ValueError, match=r"7 of 8 images have no map: x0, x1, x2, x3, x4, \.\.\.; finish"):
         metrics.evaluate(store, as_masks(masks, 6), ids=["im1", *(f"x{i}" for i in range(7))], progress=False)
     del masks["im2"], masks["im4"]
     with pytest.raises(ValueError, match="1 of 12 images have no mask: im4; take the masks of the same split, or give"):

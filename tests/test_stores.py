@@ -8,9 +8,11 @@ from io import BytesIO
 
 import numpy as np
 import pytest
+import tiny
 
 from pnoc_lib.data import stores
-from pnoc_lib.data.stores import CAMStore
+from pnoc_lib.data.problems import DataError
+from pnoc_lib.data.stores import MapStore
 
 
 def maps(*shape, seed=0):
@@ -27,7 +29,7 @@ def smooth(classes, height, width, seed=0):
 
 @pytest.fixture
 def store(tmp_path):
-    return CAMStore(tmp_path / "cams")
+    return MapStore(tmp_path / "cams")
 
 
 def test_a_round_trip_loses_half_a_level_at_most(store):
@@ -35,9 +37,9 @@ def test_a_round_trip_loses_half_a_level_at_most(store):
     cam[0, 0, :3] = 0, 1, 0.5
     store.write("a", cam, [2, 5, 19], (67, 90))
     read = store.read("a")
-    assert np.abs(read.cam - cam).max() <= 1 / 510 + 1e-7
-    assert read.cam[0, 0, :2].tolist() == [0, 1]  # the ends are exact
-    assert read.cam.dtype == np.float32
+    assert np.abs(read.maps - cam).max() <= 1 / 510 + 1e-7
+    assert read.maps[0, 0, :2].tolist() == [0, 1]  # the ends are exact
+    assert read.maps.dtype == np.float32
     assert read.classes.tolist() == [2, 5, 19]
     assert read.classes.dtype == np.int64
     assert read.size == (67, 90)
@@ -47,13 +49,13 @@ def test_classes_are_kept_in_ascending_order_with_their_maps(store):
     cam = np.stack([np.full((2, 2), value, np.float32) for value in (0.2, 0.4, 0.6)])
     store.write("a", cam, [7, 0, 3], (8, 8))
     assert store.read("a").classes.tolist() == [0, 3, 7]
-    assert store.read("a").cam[:, 0, 0].tolist() == pytest.approx([0.4, 0.6, 0.2])
+    assert store.read("a").maps[:, 0, 0].tolist() == pytest.approx([0.4, 0.6, 0.2])
 
 
 def test_an_image_without_a_class(store):
     store.write("a", np.zeros((0, 4, 5)), [], (16, 20))
     assert "a" in store
-    assert store.read("a").cam.shape == (0, 4, 5)
+    assert store.read("a").maps.shape == (0, 4, 5)
     assert store.full_size("a").shape == (0, 16, 20)
     assert store.full_size("a").dtype == np.float32
 
@@ -100,9 +102,11 @@ def test_nothing_in_a_file_is_pickled(store):
     (path,) = store.folder.iterdir()
     with np.load(path, allow_pickle=False) as data:
         assert {name: data[name].dtype.name for name in data.files} == {
-            "cam": "uint8",
+            "maps": "uint8",
             "classes": "int16",
             "size": "int32",
+            "image": "uint8",
+            "source": "uint8",
         }
     with zipfile.ZipFile(path) as archive:
         for name in archive.namelist():
@@ -111,8 +115,8 @@ def test_nothing_in_a_file_is_pickled(store):
 
 def test_a_pickle_in_a_file_is_refused(store):
     store.folder.mkdir(parents=True)
-    np.savez(store.folder / "a.npz", cam=np.array([{"code": 1}], object), classes=[0], size=[1, 1])
-    with pytest.raises(ValueError, match=r"a.npz is damaged \(.*\): delete it and run 02_infer_priors again"):
+    np.savez(store.folder / "a.npz", maps=np.array([{"code": 1}], object), classes=[0], size=[1, 1])
+    with pytest.raises(ValueError, match=r"a.npz is damaged \(.*\): delete it and make the store again"):
         store.read("a")
 
 
@@ -158,7 +162,7 @@ def test_a_kill_amid_the_removal_leaves_no_store_that_passes_for_the_new_one(sto
 
 
 def test_a_missing_image_says_what_to_run(store):
-    with pytest.raises(FileNotFoundError, match=r"no CAM of image 'gone' in .*cams: run notebooks/02_infer_priors"):
+    with pytest.raises(FileNotFoundError, match=r"no map of image 'gone' in .*cams: make the store first"):
         store.read("gone")
 
 
@@ -179,7 +183,7 @@ def damaged(data, kind):
         place = int(kind.split()[-1])
         return data[:place] + bytes(255 - value for value in data[place : place + 20]) + data[place + 20 :]
     buffer = BytesIO()
-    np.save(buffer, np.zeros(3)) if kind == "array" else np.savez(buffer, cam=np.zeros((1, 1, 1), np.uint8))
+    np.save(buffer, np.zeros(3)) if kind == "array" else np.savez(buffer, maps=np.zeros((1, 1, 1), np.uint8))
     return buffer.getvalue()
 
 
@@ -190,17 +194,17 @@ def test_a_damaged_file_is_named(store, kind):
     store.write("a", maps(2, 30, 40), [0, 1], (120, 160))
     path = store.folder / "a.npz"
     path.write_bytes(damaged(path.read_bytes(), kind))
-    with pytest.raises(ValueError, match=r"a.npz is damaged \(.*\): delete it and run 02_infer_priors again"):
+    with pytest.raises(ValueError, match=r"a.npz is damaged \(.*\): delete it and make the store again"):
         store.read("a")
 
 
 @pytest.mark.parametrize(
     ("cam", "classes", "sentence"),
     [
-        (np.full((1, 2, 2), 1.01), [0], r"cam must lie in \[0, 1\], got 1.0\d* to 1.0\d* \(a\): normalise it first"),
-        (np.full((1, 2, 2), -0.01), [0], r"cam must lie in \[0, 1\]"),
-        (np.full((1, 2, 2), np.nan), [0], r"cam must lie in \[0, 1\], got nan to nan"),
-        (np.zeros((2, 2)), [0], r"cam must be \(K, h, w\) with K classes, got \(2, 2\) and \(1,\) \(a\)"),
+        (np.full((1, 2, 2), 1.01), [0], r"maps must lie in \[0, 1\], got 1.0\d* to 1.0\d* \(a\): normalise first"),
+        (np.full((1, 2, 2), -0.01), [0], r"maps must lie in \[0, 1\]"),
+        (np.full((1, 2, 2), np.nan), [0], r"maps must lie in \[0, 1\], got nan to nan"),
+        (np.zeros((2, 2)), [0], r"maps must be \(K, h, w\) with K classes, got \(2, 2\) and \(1,\) \(a\)"),
         (np.zeros((2, 3, 3)), [0], r"got \(2, 3, 3\) and \(1,\)"),
     ],
 )
@@ -237,7 +241,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(store, monkeypatch,
 
 def _die_amid(folder):
     os.replace = lambda *_: os._exit(9)
-    CAMStore(folder).write("a", np.zeros((1, 2, 2)), [3], (8, 8))
+    MapStore(folder).write("a", np.zeros((1, 2, 2)), [3], (8, 8))
 
 
 def test_a_killed_write_leaves_the_old_file(store):
@@ -251,3 +255,92 @@ def test_a_killed_write_leaves_the_old_file(store):
     assert store.missing(["a", "b"]) == ["b"]
     assert store.read("a").classes.tolist() == [4]
     assert store.bytes() == (store.folder / "a.npz").stat().st_size
+
+
+@pytest.mark.parametrize("image_id", [".one", "..", "a/b", "50%", "%2E", "%~x", "x" * 280, "ä" * 120, "#1"])
+def test_any_id_is_written_and_listed(store, image_id):
+    store.write(image_id, maps(1, 2, 2), [0], (8, 8))
+    assert store.ids() == [image_id] and image_id in store and store.missing([image_id]) == []
+    assert store.read(image_id).size == (8, 8)
+    assert store.renew({"weights": "new"}) == 1 and store.ids() == []
+
+
+def test_ids_have_files_of_their_own(store):
+    names = ["a/b", "a%2Fb", "a%252Fb", "%2Ea", ".a", "x" * 280, "x" * 281]
+    assert len({stores.file_name(name) for name in names}) == len(names)
+
+
+def test_a_saliency_map_is_a_single_one(store):
+    store.write("a", np.ones((1, 2, 2)), [0], (8, 6))
+    store.write("none", np.zeros((0, 2, 2)), [], (8, 6))
+    store.write("cams", np.zeros((2, 2, 2)), [0, 3], (8, 6))
+    assert store.single("a").shape == (8, 6) and store.single("a").min() == 1
+    assert store.single("none").shape == (8, 6) and store.single("none").max() == 0
+    with pytest.raises(ValueError, match=r"cams has 2 maps in .*, not one: give a store of saliency"):
+        store.single("cams")
+
+
+def test_maps_at_the_size_of_the_image_come_back_as_they_are(store):
+    binary = (maps(1, 9, 7) > 0.5).astype(np.float32)
+    store.write("a", binary, [0], (9, 7))
+    np.testing.assert_array_equal(store.single("a"), binary[0])
+
+
+@pytest.fixture
+def shown(tmp_path):
+    return tiny.squares(tmp_path / "data", 3)[0]
+
+
+def filled(store, images, **made_of):
+    store.renew(made_of)
+    for image_id in images.ids:
+        classes = np.flatnonzero(images.label(image_id))
+        source = stores.source(images, image_id)
+        store.write(image_id, maps(len(classes), 4, 4), classes, (16, 16), source=source)
+    return store
+
+
+def with_labels(images, labels):
+    return type(images)(images.name, images.split, images.classes, images.ids, labels, images.paths)
+
+
+def test_a_mended_image_or_label_is_missing_again(store, shown):
+    filled(store, shown)
+    assert store.missing(shown.ids, stores.sources(shown)) == []
+    shown.image("i000").resize((50, 50)).save(shown.paths[0])
+    labels = shown.labels.copy()
+    labels[1] = (1, 1)
+    assert store.missing(shown.ids, stores.sources(with_labels(shown, labels))) == ["i000", "i001"]
+    assert store.missing(shown.ids) == []
+
+
+def test_a_store_of_something_else_is_never_taken_for_the_one_asked_for(store, shown):
+    filled(store, shown.subset(shown.ids[:2]), network="0a", split="train")
+    some = shown.subset(shown.ids[:2])
+    assert store.require(some, network="0a") is store
+    with pytest.raises(DataError, match=r"cams: the maps were made of network '0a', not '0b': make them anew"):
+        store.require(some, network="0b", split="train")
+    with pytest.raises(DataError, match=r"1 of 3 images have no map: i002; finish the store"):
+        store.require(shown, split="train")
+    labels = some.labels.copy()
+    labels[1] = (1, 1)
+    with pytest.raises(DataError, match=r"1 of 2 images have maps made from another image or label: i001; make"):
+        store.require(with_labels(some, labels), split="train")
+    with pytest.raises(DataError, match=r"split None, not 'val'"):
+        MapStore(store.folder.parent / "nothing").require(some, split="val")
+
+
+def test_a_swapped_file_is_noticed(store, shown):
+    filled(store, shown)
+    (store.folder / "i000.npz").replace(store.folder / "i001.npz")
+    filled(store, shown.subset(["i000"]))
+    with pytest.raises(DataError, match=r"1 of 3 images have maps made from another image or label: i001"):
+        store.require(shown)
+
+
+def test_a_digest_follows_the_maps(store, shown):
+    before = filled(store, shown).digest(shown.ids)
+    assert filled(store, shown).digest(shown.ids) == before
+    assert store.digest(shown.ids[:2]) != before
+    store.write("i001", np.zeros((1, 4, 4)), [1], (16, 16))
+    assert store.digest(shown.ids) != before

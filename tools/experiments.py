@@ -20,6 +20,7 @@ import yaml
 
 from pnoc_lib import files, toyvoc
 from pnoc_lib.data import reading, stores
+from pnoc_lib.engine import multiscale
 from pnoc_lib.evaluation import metrics
 from pnoc_lib.priors import inference, networks, training
 
@@ -123,8 +124,8 @@ def run(plan: dict, name: str, change: dict, seed: int, options: argparse.Namesp
         network = copy.deepcopy(start)
         settings = training.TrainingSettings(seed=seed, **(plan["common"] | plan["further"] | change))
         _, history = training.train(network, images, place, settings, oc=oc, num_workers=1, progress=False)
-    store = stores.CAMStore(place / "cams")
-    inference.fill_store(inference.Predictor(network), scored, store, batch_size=plan.get("batch", 1), progress=False)
+    store = stores.MapStore(place / "cams")
+    inference.fill_store(multiscale.Predictor(network), scored, store, batch_size=plan.get("batch", 1), progress=False)
     histogram = metrics.evaluate(store, masks, THRESHOLDS, ids=scored.ids, progress=False)
     sweep = metrics.threshold_sweep(histogram, class_names=images.classes, score_classes=plan.get("score_classes"))
     best = sweep.loc[sweep["miou"].idxmax()]

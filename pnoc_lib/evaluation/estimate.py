@@ -12,9 +12,9 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as TF
 
 from pnoc_lib.data.images import LabeledImages, Masks
+from pnoc_lib.engine.multiscale import Predictor, ahead, chunks_of
 from pnoc_lib.evaluation import metrics
 from pnoc_lib.priors import cam
-from pnoc_lib.priors.inference import Predictor, ahead, chunks_of
 
 
 def estimate_miou(

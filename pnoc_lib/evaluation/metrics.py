@@ -85,7 +85,7 @@ class ThresholdHistogram:
                 np.maximum(value, cam[rank], out=value)
             key += strongest
         if value.size and not np.isfinite(value.max()):
-            raise ValueError("the CAM holds values that are not finite: make it again (notebook 02)")
+            raise ValueError("the CAM holds values that are not finite: make it again")
 
         below, exceeds = np.zeros(mask.shape, dtype=np.min_scalar_type(bins)), np.empty(mask.shape, dtype=bool)
         for threshold in self.thresholds.astype(value.dtype):
@@ -131,7 +131,7 @@ class ThresholdHistogram:
 
 
 def evaluate(
-    store: stores.CAMStore,
+    store: stores.MapStore,
     masks: Masks,
     thresholds: Sequence[float] = THRESHOLDS,
     *,
@@ -143,18 +143,20 @@ def evaluate(
 
     ids: the images to score; without it all of the store, and then store and masks must hold the same images.
     workers: threads that read and count; by default one a processor, at most 8.
-    Raises DataError that names images without CAM or mask, or all images whose CAM and mask do not fit.
+    Raises DataError that names images without map or mask, or all images whose CAM and mask do not fit.
     """
     stored = set(store.ids())
     wanted = sorted(stored) if ids is None else list(ids)
-    _require(sorted({*masks.ids, *wanted}) if ids is None else wanted, stored, "CAM", "finish 02_infer_priors")
+    _require(sorted({*masks.ids, *wanted}) if ids is None else wanted, stored, "map", "finish the store")
     _require(wanted, set(masks.ids), "mask", "take the masks of the same split")
     histogram, lock = ThresholdHistogram(len(masks.classes), thresholds), threading.Lock()
 
     def add(id: str) -> None:
         try:
             prior = store.read(id)
-            classes, counts = histogram._count(stores.resize_maps(prior.cam, prior.size), prior.classes, masks.mask(id))
+            classes, counts = histogram._count(
+                stores.resize_maps(prior.maps, prior.size), prior.classes, masks.mask(id)
+            )
         except DataError:
             raise  # it names the file
         except ValueError as error:

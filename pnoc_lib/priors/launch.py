@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from pnoc_lib.data import reading
+from pnoc_lib.engine import multiscale
 from pnoc_lib.evaluation import estimate
-from pnoc_lib.priors import inference, networks, training
+from pnoc_lib.priors import networks, training
 
 
 def train(
@@ -76,7 +77,7 @@ def run(job: dict[str, Any]) -> None:
         shown, masks = reading.read(**job["estimate"])
 
         def after_epoch(network: networks.CAMNetwork, epoch: int) -> dict[str, float]:
-            return estimate.estimate_miou(inference.Predictor(network), shown, masks, size=job["estimate_size"])
+            return estimate.estimate_miou(multiscale.Predictor(network), shown, masks, size=job["estimate_size"])
 
     training.train(
         network,
