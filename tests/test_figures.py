@@ -12,7 +12,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from PIL import Image
 
-from pnoc_lib.data import augment
+from pnoc_lib.data import augment, index_masks
 from pnoc_lib.evaluation import curves, pictures
 
 CLASSES = ["cat", "dog", "cow"]
@@ -91,7 +91,7 @@ def test_palette_is_vocs():
         15: (192, 128, 128),
         20: (0, 64, 128),
     }
-    palette = pictures.voc_palette()
+    palette = index_masks.palette()
     assert {index: tuple(palette[index].tolist()) for index in known} == known
     assert tuple(palette[255]) == pictures.VOID_COLOUR == (224, 224, 192)
     assert len({tuple(colour) for colour in palette[:81]}) == 81

@@ -18,6 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from pnoc_lib import files
+from pnoc_lib.data import index_masks
 from pnoc_lib.data.images import VOID
 
 CAM_COLOURS = "inferno"  # for every CAM and saliency map, over the fixed range [0, 1]
@@ -75,20 +76,9 @@ def denormalize(pixels: Tensor, mean: Sequence[float], std: Sequence[float]) -> 
     return (255 * restored.clip(0, 1)).round().astype(np.uint8)
 
 
-def voc_palette() -> np.ndarray:
-    """(256, 3) uint8 colours of mask values, as VOC colours its own masks: the bits of the index, spread."""
-    index = np.arange(256)
-    palette = np.zeros((256, 3), np.uint8)
-    for level in range(8):
-        for channel in range(3):
-            palette[:, channel] |= (((index >> (3 * level + channel)) & 1) << (7 - level)).astype(np.uint8)
-    palette[VOID] = VOID_COLOUR
-    return palette
-
-
 def color_mask(mask: np.ndarray) -> np.ndarray:
     """(H, W) mask of class indices -> (H, W, 3) uint8 in VOC's colours; void keeps its own."""
-    return voc_palette()[mask]
+    return index_masks.palette()[mask]
 
 
 def overlay_mask(image: Image.Image, mask: np.ndarray, *, strength: float = 0.6) -> np.ndarray:
@@ -173,7 +163,7 @@ def show_grid(
 
 def class_legend(names: Sequence[str], *, columns: int = 7) -> Figure:
     """The colours of the classes, background and void: one small panel to read masks by."""
-    palette = voc_palette() / 255
+    palette = index_masks.palette() / 255
     labels = ["background", *names, "void"]
     colours = [palette[0], *palette[1 : len(names) + 1], palette[VOID]]
     with plt.rc_context(plain):

@@ -23,6 +23,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from pnoc_lib import files
+from pnoc_lib.data import index_masks
 from pnoc_lib.toyvoc import scene
 from pnoc_lib.toyvoc.facts import CLASSES, LARGEST, LOST, RELATIVE_SIZE
 
@@ -223,20 +224,8 @@ def _write_image(root: str, job: tuple, size: int) -> None:
     image, mask, boxes = draw(kind, np.random.default_rng(seed), size, shares=shares)
     with files.atomic(picture) as path:
         image.save(path, quality=92)
-    indexed = Image.fromarray(mask)
-    indexed.putpalette(palette().ravel().tolist())
-    with files.atomic(label) as path:
-        indexed.save(path)
+    index_masks.write_mask(label, mask)
     files.write_text(notes, _annotation(picture.name, mask.shape, boxes))
-
-
-def palette() -> np.ndarray:
-    """Return VOC's colours, (256, 3) uint8: the bits of the index, dealt to red, green and blue from the top."""
-    index = np.arange(256)[:, None]
-    colours = np.zeros((256, 3), int)
-    for k in range(8):
-        colours |= ((index >> (3 * k + np.arange(3))) & 1) << (7 - k)
-    return colours.astype(np.uint8)
 
 
 def _annotation(filename: str, shape: tuple[int, ...], boxes: list[Box]) -> str:
