@@ -298,6 +298,28 @@ def test_the_estimate_by_hand(tmp_path):
     assert quick["miou"] == pytest.approx(1 / 3)  # green, on the left half too, is absent and left out
 
 
+def test_the_estimate_takes_the_mask_at_the_first_pixel_of_a_cell(tmp_path):
+    """Pixel 16 i of the mask, not 16 i + 8: red stands on those pixels alone, all of them are found."""
+    images, masks = tiny.squares(tmp_path, 1)
+    mask = np.zeros((64, 64), np.uint8)
+    mask[::16, ::16] = 1
+    Image.fromarray(mask).save(masks.source("i000"))
+    Image.new("RGB", (64, 64)).save(images.paths[0])
+    quick = estimate.estimate_miou(lambda pixels: torch.ones(1, 2, 4, 4), images, masks, size=64)
+    assert quick["miou"] == 1.0  # what no mask shows, green and the background here, is left out of the mean
+
+
+def test_the_estimate_resizes_bilinearly(tmp_path):
+    images, masks = tiny.squares(tmp_path, 1)
+    shades = np.zeros((4, 4, 3), np.uint8)
+    shades[:, 2:] = 200
+    Image.fromarray(shades).save(images.paths[0])
+    Image.new("L", (4, 4)).save(masks.source("i000"))
+    seen = []
+    estimate.estimate_miou(lambda pixels: seen.append(pixels) or torch.zeros(1, 2, 1, 1), images, masks, size=8)
+    assert seen[0][0, 0, 0].tolist() == [0, 0, 0, 50, 150, 200, 200, 200]  # a bicubic edge would overshoot
+
+
 def test_the_estimate_sees_the_top_left_square_at_the_given_size(squares):
     images, masks = squares
     shapes = []

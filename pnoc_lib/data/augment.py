@@ -105,8 +105,9 @@ class RandAugment:
     """RandAugment as the vanilla classifiers of the paper use it (Section 6.1), cut-out included.
 
     Draws `operations` of `NAMES` with replacement; each is applied with probability 0.5, magnitude 1 to 9 of 10.
-    Afterwards one black square of nominal side `cutout` pixels (clipped by the border) is always drawn.
-    Beyond the paper: the operations and their ranges are those of the code published with the paper.
+    Afterwards one black square of `cutout` + 1 pixels a side (clipped by the border) is always drawn.
+    Beyond the paper: the operations and their ranges are those of the code published with the paper, the shear about the
+    top left corner and the square's odd pixel, both ends of which are drawn, among them.
     """
 
     operations: int = 2
@@ -129,7 +130,7 @@ class RandAugment:
         centre = [_integer(0, side - 1, generator) for side in image.size]
         corner = [max(0, c - self.cutout // 2) for c in centre]
         image = image.copy()
-        far = [min(side - 1, c + self.cutout - 1) for c, side in zip(corner, image.size, strict=True)]
+        far = [min(side - 1, c + self.cutout) for c, side in zip(corner, image.size, strict=True)]
         ImageDraw.Draw(image).rectangle((*corner, *far), fill=(0, 0, 0))
         return image
 
@@ -163,9 +164,9 @@ def apply_operation(image: Image.Image, name: str, magnitude: int, sign: int = 1
         case "rotate":
             return _affine(image, angle=sign * (3 * v))
         case "shear_x":
-            return _affine(image, shear=(sign * math.degrees(math.atan(0.03 * v)), 0.0))
+            return _affine(image, shear=(sign * math.degrees(math.atan(0.03 * v)), 0.0), center=[0, 0])
         case "shear_y":
-            return _affine(image, shear=(0.0, sign * math.degrees(math.atan(0.03 * v))))
+            return _affine(image, shear=(0.0, sign * math.degrees(math.atan(0.03 * v))), center=[0, 0])
         case "translate_x":
             return _affine(image, translate=(sign * int(0.03 * v * width), 0))
         case "translate_y":
@@ -173,8 +174,8 @@ def apply_operation(image: Image.Image, name: str, magnitude: int, sign: int = 1
     raise ValueError(f"unknown operation {name!r}: choose one of {', '.join(RandAugment.NAMES)}")
 
 
-def _affine(image: Image.Image, *, angle: float = 0.0, translate=(0, 0), shear=(0.0, 0.0)) -> Image.Image:
-    return F.affine(image, angle=angle, translate=list(translate), scale=1.0, shear=list(shear))
+def _affine(image: Image.Image, *, angle=0.0, translate=(0, 0), shear=(0.0, 0.0), center=None) -> Image.Image:
+    return F.affine(image, angle=angle, translate=list(translate), scale=1.0, shear=list(shear), center=center)
 
 
 def _uniform(low: float, high: float, generator: Generator) -> float:

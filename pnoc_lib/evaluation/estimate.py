@@ -28,8 +28,9 @@ def estimate_miou(
 ) -> dict[str, float]:
     """Quick mIoU after an epoch, without test-time augmentation: the columns E1 to E15 of Tables 2 and 4.
 
-    The shorter side is resized to `size` pixels and the top left square taken; maps are normalised by Eq. (2), those of
-    absent classes left out; masks are resized to the grid of the maps (nearest).
+    The shorter side is resized (bilinear) to `size` pixels and the top left square taken; maps are normalised by
+    Eq. (2), those of absent classes left out. A cell of the maps is compared with the mask at its top left pixel: at
+    stride 16 with pixel 16 i, as published, not with its centre.
     Returns {"miou": fraction at the best of `thresholds` (an oracle: chosen on masks), "threshold": that threshold}.
     Beyond the paper: an incomplete last batch is not dropped.
     """
@@ -43,8 +44,9 @@ def estimate_miou(
             maps = cam.normalize_cam(predictor(torch.stack([pixels for pixels, _ in samples]))).cpu()
             for image_id, values, (_, mask) in zip(ids, maps, samples, strict=True):
                 classes = np.flatnonzero(images.label(image_id))
-                grid = Image.fromarray(mask).resize(tuple(values.shape[:0:-1]), Image.Resampling.NEAREST)
-                histogram.update(values[torch.from_numpy(classes)].numpy(), classes, np.asarray(grid))
+                rows, columns = (np.arange(n) * side // n for n, side in zip(values.shape[1:], mask.shape, strict=True))
+                grid = mask[rows[:, None], columns]
+                histogram.update(values[torch.from_numpy(classes)].numpy(), classes, grid)
     sweep = metrics.threshold_sweep(histogram)
     best = sweep.loc[sweep["miou"].idxmax()]
     return {"miou": float(best["miou"]), "threshold": float(best["threshold"])}
@@ -52,6 +54,6 @@ def estimate_miou(
 
 def _estimate_sample(image: Image.Image, mask: np.ndarray, size: int) -> tuple[Tensor, np.ndarray]:
     factor = size / min(image.size)
-    sides = tuple(max(size, round(side * factor)) for side in image.size)
-    pixels = TF.pil_to_tensor(image.resize(sides, Image.Resampling.BICUBIC))[:, :size, :size]
+    sides = tuple(max(size, int(side * factor)) for side in image.size)  # the longer side is truncated, as published
+    pixels = TF.pil_to_tensor(image.resize(sides, Image.Resampling.BILINEAR))[:, :size, :size]
     return pixels, np.asarray(Image.fromarray(mask).resize(sides, Image.Resampling.NEAREST))[:size, :size]
