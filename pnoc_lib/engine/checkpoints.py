@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -24,53 +25,63 @@ class Part:
 
 
 def pack(parts: Mapping[str, Part], *, gradients: bool) -> dict[str, Tensor]:
-    """Weights, momenta and, amid an optimiser step, `gradients` of all parts: tensors as PART.KIND.NAME."""
+    """All tensors that the parts hold, by name: PART.network.NAME, PART.optimizer.KEY.NAME, PART.gradient.NAME.
+
+    The state of an optimiser is kept whatever its keys are (momentum_buffer; step, exp_avg, exp_avg_sq; ...).
+    gradients: keep those of the parameters as well, as is needed amid an optimiser step.
+    """
     tensors: dict[str, Tensor] = {}
     for part, held in parts.items():
         tensors |= {f"{part}.network.{name}": tensor for name, tensor in held.network.state_dict().items()}
         for name, parameter in held.network.named_parameters():
-            momentum = held.optimizer.state.get(parameter, {}).get("momentum_buffer")
-            if momentum is not None:
-                tensors[f"{part}.momentum.{name}"] = momentum
+            for key, value in held.optimizer.state.get(parameter, {}).items():
+                if value is not None:
+                    tensors[f"{part}.optimizer.{key}.{name}"] = torch.as_tensor(value)
             if gradients and parameter.grad is not None:
                 tensors[f"{part}.gradient.{name}"] = parameter.grad
     return tensors
 
 
 def unpack(tensors: Mapping[str, Tensor], parts: Mapping[str, Part]) -> None:
-    """Put back what `pack` took."""
+    """Put back what `pack` took; ValueError when the tensors are those of other networks."""
     for part, held in parts.items():
-        of_kind: dict[str, dict[str, Tensor]] = {"network": {}, "momentum": {}, "gradient": {}}
-        for key, tensor in tensors.items():
-            owner, kind, name = key.split(".", 2)
-            if owner == part:
-                of_kind[kind][name] = tensor
-        held.network.load_state_dict(of_kind["network"])
-        for name, parameter in held.network.named_parameters():
-            if name in of_kind["momentum"]:
-                held.optimizer.state[parameter]["momentum_buffer"] = _laid_out(of_kind["momentum"][name], parameter)
-            if name in of_kind["gradient"]:
-                parameter.grad = _laid_out(of_kind["gradient"][name], parameter)
+        kept = {key.removeprefix(f"{part}."): tensor for key, tensor in tensors.items() if key.split(".", 1)[0] == part}
+        weights = {key.removeprefix("network."): tensor for key, tensor in kept.items() if key.startswith("network.")}
+        try:
+            held.network.load_state_dict(weights)
+        except RuntimeError as error:
+            raise ValueError(f"the checkpoint does not fit the network {part!r}: {error}") from None
+        parameters, state = dict(held.network.named_parameters()), {}
+        for key, tensor in kept.items():
+            kind, _, rest = key.partition(".")
+            if kind == "gradient":
+                parameters[rest].grad = _laid_out(tensor, parameters[rest])
+            elif kind == "optimizer":
+                entry, _, name = rest.partition(".")
+                state.setdefault(parameters[name], {})[entry] = _laid_out(tensor, parameters[name])
+        groups = held.optimizer.param_groups
+        numbers = {each: n for n, each in enumerate(each for group in groups for each in group["params"])}
+        numbered = {numbers[parameter]: entries for parameter, entries in state.items()}
+        held.optimizer.load_state_dict({"state": numbered, "param_groups": held.optimizer.state_dict()["param_groups"]})
 
 
 def _laid_out(tensor: Tensor, like: Tensor) -> Tensor:
     """A copy in the memory layout of `like`, so that the arithmetic is the same to the last bit."""
-    return torch.empty_like(like, requires_grad=False).copy_(tensor)
+    if tensor.shape != like.shape:
+        return tensor.clone()  # a counter
+    return torch.empty_like(like, dtype=tensor.dtype, requires_grad=False).copy_(tensor)
 
 
-def identity(network: nn.Module, images: LabeledImages, settings: Any, oc: nn.Module | None = None) -> dict[str, Any]:
-    """All that decides the outcome of a training, as plain values: equal identities end with equal weights."""
+def identity(network: nn.Module, images: LabeledImages) -> dict[str, Any]:
+    """Who trains on what, as plain values: architecture, initial weights, classes, images and their labels."""
     data = hashlib.sha256("\n".join((*images.classes, *images.ids)).encode() + images.labels.tobytes())
     sizes = [path.stat().st_size if path.is_file() else 0 for path in images.paths]  # tells redrawn images apart
     data.update(",".join(map(str, sizes)).encode())
-    parts = {
+    return {
         "backbone": network.backbone,
         "initial weights": digest(network),
         "images": data.hexdigest()[:16],
     }
-    if oc is not None:
-        parts["oc"] = digest(oc)
-    return parts | asdict(settings)
 
 
 def digest(network: nn.Module) -> str:
@@ -81,7 +92,12 @@ def digest(network: nn.Module) -> str:
     return state.hexdigest()[:16]
 
 
+def short(identity: Mapping[str, Any]) -> str:
+    """Eight hexadecimal digits that tell one identity from another: equal ones whatever the order of their keys."""
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
+
+
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """In words, what differs between two identities."""
-    differ = [key for key in new if old.get(key) != new[key]]
-    return ", ".join(f"{key} was {old.get(key)}, is {new[key]}" for key in differ)
+    """In words, what differs between two identities; empty when nothing does."""
+    differ = [key for key in (*new, *(key for key in old if key not in new)) if old.get(key) != new.get(key)]
+    return ", ".join(f"{key} was {old.get(key)}, is {new.get(key)}" for key in differ)

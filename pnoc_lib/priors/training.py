@@ -12,7 +12,7 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pandas as pd
@@ -129,7 +129,8 @@ class _Run:
                 f"batch_size {settings.batch_size} is not divisible by {self.accelerator.num_processes} processes"
             )
         self.main = self.accelerator.is_main_process
-        self.identity = checkpoints.identity(network, self.images, settings, oc)
+        self.identity = checkpoints.identity(network, self.images) | asdict(settings)
+        self.identity |= {"oc": checkpoints.digest(oc)} if oc else {}
         if settings.from_oc:
             network.load_state_dict(oc.state_dict())
         self.network, self.eraser, self.discriminator = network, None, None
@@ -319,7 +320,7 @@ class _Run:
         """Go on from the checkpoint, if there is one of the same settings."""
         if not self.checkpoint.is_file():
             if self.main and self.record.is_file():
-                changed = checkpoints.changes(files.read_json(self.record), self.identity)
+                changed = checkpoints.changes(files.read_json(self.record) | {"processes": None}, self.identity)
                 why = f"a finished training of other settings ({changed})" if changed else "the record of lost weights"
                 tqdm.write(f"{self.folder} holds {why}: starting anew")
             return
