@@ -267,6 +267,41 @@ def test_progress_counts_images(predictor, squares, tmp_path, capsys):
     assert "9/9" in shown
 
 
+# the published form of full-size maps
+
+
+def test_the_published_form_is_enlarged_to_sixteens_and_cut(predictor):
+    image = noise(1, 3, 50, 70)
+    ours = multiscale.augmented_maps(predictor, image, (1.0,), form="published")[0]
+    plain, mirrored = predictor(torch.cat([image, image.flip(-1)])).relu().numpy()
+    assert ours.shape == (2, 50, 70)
+    for k in range(2):
+        expected = bilinear(plain[k] + mirrored[k][:, ::-1], 64, 80)[:50, :70]
+        np.testing.assert_allclose(ours[k], expected, atol=1e-4 * expected.max())
+
+
+def test_the_published_form_adds_scales(predictor):
+    image = noise(1, 3, 48, 64)
+    parts = [multiscale.augmented_maps(predictor, image, (s,), form="published") for s in SCALES]
+    torch.testing.assert_close(multiscale.augmented_maps(predictor, image, SCALES, form="published"), sum(parts))
+
+
+def test_a_store_of_the_published_form_is_as_large_as_the_images(predictor, squares, tmp_path):
+    images, _ = squares
+    store = MapStore(tmp_path)
+    some = images.subset(images.ids[:2])
+    inference.fill_store(predictor, some, store, scales=(1.0,), form="published", progress=False)
+    assert store.read(images.ids[0]).maps.shape[-2:] == (40, 48)
+    assert store.made_of()["form"] == "published"
+    assert inference.fill_store(predictor, some, store, scales=(1.0,), progress=False) == 2  # another form: made anew
+    assert store.made_of()["form"] == "stride-4"
+
+
+def test_another_form_is_refused(predictor):
+    with pytest.raises(ValueError, match="unknown form 'stride-8' of maps: choose one of stride-4, published"):
+        multiscale.augmented_maps(predictor, noise(1, 3, 32, 32), (1.0,), form="stride-8")
+
+
 # the estimate
 
 

@@ -23,6 +23,8 @@ from pnoc_lib.engine import batchnorm, checkpoints
 
 STORE_STRIDE = 4  # pixels of the image per pixel of a stored map
 SCALES = (0.5, 1.0, 1.5, 2.0)  # the paper's
+FORMS = ("stride-4", "published")  # of the maps that are stored and scored
+PUBLISHED_STRIDE = 16
 PRECISIONS = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -59,15 +61,27 @@ class Predictor:
         return self.network.head(self.network.features(pixels).float())
 
 
-def augmented_maps(predictor: Callable[[Tensor], Tensor], images: Tensor, scales: Sequence[float]) -> Tensor:
+def augmented_maps(
+    predictor: Callable[[Tensor], Tensor], images: Tensor, scales: Sequence[float], *, form: str = "stride-4"
+) -> Tensor:
     """Sum of the rectified maps of an image at all scales, each with its mirror: test-time augmentation (Section 6.1).
 
     images: (N, 3, H, W) uint8 RGB of one size. scales: factors of the side.
-    Returns (N, K, ceil(H / 4), ceil(W / 4)) float32, at least 0, not normalised: to Eq. (2) sum and mean are one.
-    Beyond the paper: rectified before the mirror is added; resized (bilinear) once, to a quarter of the image's side.
+    form: "stride-4" resizes every map (bilinear) to a quarter of the image's side; scores enlarge that to the image.
+    "published" is what the published code scores: every map is enlarged to the next multiples of 16 pixels, and their
+    sum is cut to the image. Where a side is no multiple of 16 it lies up to half a cell off; 16 times the room.
+    Returns float32, at least 0, not normalised (to Eq. (2) sum and mean are one): (N, K, ceil(H / 4), ceil(W / 4)), or
+    (N, K, H, W) when published.
+    Raises ValueError for another form.
+    Beyond the paper: rectified before the mirror is added; the "stride-4" form for scores (published code uses it for
+    the random walk alone).
     """
+    if form not in FORMS:
+        raise ValueError(f"unknown form {form!r} of maps: choose one of {', '.join(FORMS)}")
     height, width = images.shape[-2:]
     size = (math.ceil(height / STORE_STRIDE), math.ceil(width / STORE_STRIDE))
+    if form == "published":
+        size = tuple(PUBLISHED_STRIDE * math.ceil(side / PUBLISHED_STRIDE) for side in (height, width))
     total: Tensor | float = 0.0
     for scale in scales:
         scaled = images
@@ -77,7 +91,7 @@ def augmented_maps(predictor: Callable[[Tensor], Tensor], images: Tensor, scales
         both = predictor(torch.cat([scaled, scaled.flip(-1)])).relu()  # (2N, K, h, w)
         plain, mirrored = both.chunk(2)
         total = total + F.interpolate(plain + mirrored.flip(-1), size, mode="bilinear", align_corners=False)
-    return total
+    return total[..., :height, :width]
 
 
 def fill_store(

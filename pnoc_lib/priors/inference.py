@@ -20,18 +20,21 @@ def fill_store(
     store: MapStore,
     *,
     scales: Sequence[float] = multiscale.SCALES,
+    form: str = "stride-4",
     batch_size: int = 1,
     progress: bool = True,
 ) -> int:
     """Write the prior of every image that `store` lacks: its present classes' maps, each normalised by Eq. (2).
 
+    form: of the maps, see `multiscale.augmented_maps`; the store tells it (`made_of`), to be named beside every score.
     batch_size: images of equal size that are run together (twice that, with their mirrors): on a CPU large images are
     fastest alone, in the caches; small ones, and any on a GPU, together.
     Returns the number of images written; see `multiscale.fill_store` for what becomes of those that are there.
     """
     made_of = {"network": predictor.digest, "scales": list(scales), "precision": str(predictor.dtype)}
+    made_of["form"] = form
     return multiscale.fill_store(
-        lambda pixels: multiscale.augmented_maps(predictor, pixels, scales),
+        lambda pixels: multiscale.augmented_maps(predictor, pixels, scales, form=form),
         images,
         store,
         present_maps,
