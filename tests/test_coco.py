@@ -107,6 +107,11 @@ def test_reader_is_silent(tmp_path, capsys):
         ({"size": [10, 8], "counts": [40, 40]}, r"runs of 80 pixels for \[10, 8\], the image has \[8, 10\]"),
         ({"size": [8, 10], "counts": "garbage!"}, "runs of"),
         ({"counts": [40, 40]}, "KeyError: 'size'"),
+        ({"size": [8, 10], "counts": ""}, "runs of 0 pixels"),
+        ({"size": [8, 10], "counts": [40.5, 39.5]}, "runs must be whole numbers"),
+        ({"size": [8, 10], "counts": [-5, 85]}, "runs must be whole numbers"),
+        ({"size": [8, 10], "counts": None}, "TypeError"),
+        (7, "TypeError"),
     ],
 )
 def test_broken_outline_names_image_and_class(tmp_path, outline, words):
@@ -118,11 +123,76 @@ def test_broken_outline_names_image_and_class(tmp_path, outline, words):
     assert problems["file"][0].endswith("p5.jpg")
 
 
-def test_square_covers_what_its_name_says():
-    scene = coco.Scene("x", 8, 10, (coco.Region(1, False, [square(2, 3, 4)]),))
+def test_square_covers_what_its_name_says(tmp_path):
+    change = change_annotation(0, segmentation=[square(2, 3, 4)])
+    _, masks = coco.read_coco(coco_tree(tmp_path, lambda c: (change(c), c["annotations"].pop(1))), "train")
     expected = np.zeros((8, 10), np.uint8)
-    expected[3:7, 2:6] = 1
-    np.testing.assert_array_equal(coco.paint(scene), expected)
+    expected[3:7, 2:6] = 2
+    np.testing.assert_array_equal(masks.mask("p5"), expected)
+
+
+@pytest.mark.parametrize("corner", [1e30, -1e30, 1e9, 21.0, -11.0])
+def test_a_corner_far_outside_does_not_reach_the_painter(tmp_path, corner):
+    """pycocotools ends the whole process on such a number."""
+    outline = [[corner, 0, 1, 1, 2, 2]]
+    _, masks = coco.read_coco(coco_tree(tmp_path, change_annotation(0, segmentation=outline)), "train")
+    with pytest.raises(DataError, match=r"p5 cannot be painted.*a corner further outside the image of 10 x 8 pixels"):
+        masks.mask("p5")
+
+
+def change_record(part, position, **values):
+    return lambda content: content[part][position].update(values)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (change_record("categories", 0, id=3), '"categories" has the id 3 more than once: keep one entry'),
+        (change_record("images", 0, id=5), '"images" has the id 5 more than once: keep one entry'),
+        (change_record("categories", 0, id="7"), "\"categories\" has the id '7': ids are whole numbers"),
+        (change_record("images", 0, id=None), '"images" has the id None: ids are whole numbers'),
+        (change_record("images", 0, id=[1]), r'"images" has the id \[1\]: ids are whole numbers'),
+        (change_record("images", 0, id=True), '"images" has the id True: ids are whole numbers'),
+        (change_record("categories", 1, name=None), "category 3 has the name None: give it a word"),
+        (change_record("categories", 1, name=" "), "category 3 has the name ' ': give it a word"),
+        (change_record("images", 0, height=None), "image 12 has the height None: give 1 to 65500 whole pixels"),
+        (change_record("images", 0, height="8"), "image 12 has the height '8': give"),
+        (change_record("images", 0, width=-4), "image 12 has the width -4: give"),
+        (change_record("images", 0, width=10**6), "image 12 has the width 1000000: give"),
+        (change_record("images", 0, height=8.5), "image 12 has the height 8.5: give"),
+        (change_record("images", 0, file_name=None), "image 12 has the file_name None: name a file in the folder"),
+        (change_record("images", 0, file_name=""), "image 12 has the file_name '': name a file"),
+        (change_record("images", 0, file_name="/etc/hosts"), "image 12 has the file_name '/etc/hosts': name a file"),
+        (change_record("images", 0, file_name="../x.jpg"), "image 12 has the file_name '../x.jpg': name a file"),
+        (change_record("annotations", 0, image_id=[5]), r"annotation 1 has unknown image \[5\]: add it to images"),
+        (change_record("annotations", 0, category_id=None), "annotation 1 has unknown category None: add it"),
+    ],
+)
+def test_values_that_are_none_of_cocos_get_a_sentence(tmp_path, change, sentence):
+    root = coco_tree(tmp_path)
+    path = root / "annotations" / "instances_train2014.json"
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+    with pytest.raises(DataError, match=sentence):
+        coco.read_coco(root, "train")
+
+
+def test_deep_nesting_is_no_readable_json(tmp_path):
+    root = coco_tree(tmp_path)
+    (root / "annotations" / "instances_train2014.json").write_text("[" * 200_000)
+    with pytest.raises(DataError, match="annotation file is no readable JSON"):
+        coco.read_coco(root, "train")
+
+
+def test_annotations_need_no_id(tmp_path):
+    def drop_ids(content):
+        for entry in content["annotations"]:
+            del entry["id"]
+
+    images, masks = coco.read_coco(coco_tree(tmp_path, drop_ids), "train")
+    assert images.labels.sum() == 4
+    assert masks.mask("p5").max() == 2
 
 
 def test_eighty_categories(tmp_path):
