@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from pnoc_lib.data.images import LabeledImages
-from pnoc_lib.engine import batchnorm, depthwise
+from pnoc_lib.engine import batchnorm, depthwise, loop
 from pnoc_lib.priors import cam, erasing, networks, puzzle, training
 
 PARTS = {  # part -> strategies whose steps differ by it
@@ -62,7 +63,7 @@ def literal(f: networks.CAMNetwork, noc: networks.CAMNetwork) -> Callable[[Tenso
 
 
 def ours(strategy: str, f, oc, options: argparse.Namespace, precision: str) -> Callable[[Tensor, Tensor], object]:
-    """The step of `training.train`."""
+    """The step of `training.train`, taken where it is handed to the loop."""
     settings = training.TrainingSettings(
         strategy=strategy, batch_size=options.batch_size, crop_size=options.crop_size, precision=precision, lr=1e-4
     )
@@ -72,8 +73,18 @@ def ours(strategy: str, f, oc, options: argparse.Namespace, precision: str) -> C
     images = LabeledImages(
         "none", "none", tuple(map(str, range(classes))), ids, labels, (Path("none"),) * count, "none"
     )
-    run = training._Run(f, images, Path(tempfile.gettempdir()), settings, oc, cpu=not torch.cuda.is_available())
-    return run.iterate
+    taken = []
+    with mock.patch.object(loop.Loop, "run", lambda *given, **_: taken.extend(given[:2])):
+        training.train(f, images, Path(tempfile.mkdtemp()), settings, oc=oc, cpu=not torch.cuda.is_available())
+    one, step = taken
+    at = loop.Moment(0, one.total, settings.seed)
+
+    def iterate(images: Tensor, labels: Tensor) -> object:
+        for learner in one.learners.values():
+            learner.learn()
+        return step(images, labels, at=at)
+
+    return iterate
 
 
 def rate(form: Callable[[], object], flops: float, rounds: int = 5) -> float:

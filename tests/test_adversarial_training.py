@@ -8,6 +8,7 @@ import pytest
 import tiny
 import torch
 import torch.nn.functional as F
+import watched
 from torch import nn
 
 from pnoc_lib.data import augment, samples
@@ -72,13 +73,12 @@ def norms(module):
 
 
 def train(images, folder, oc, *, seconds=60.0, **changes):
-    """The trained generator, the table of iterations, that of epochs, and what remembered the rest."""
-    ours, kept, finish = network(), [], training._Run.finish
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training._Run, "finish", lambda self: kept.append(self) or finish(self))
-        options = {"oc": oc, "cpu": True, "progress": False, "checkpoint_seconds": seconds}
-        steps, epochs = training.train(ours, images, folder, settings(**changes), **options)
-    return ours, steps, epochs, kept[-1] if kept else None
+    """The trained generator, the table of iterations, that of epochs, and `noc`."""
+    ours = network()
+    options = {"oc": oc, "cpu": True, "progress": False, "checkpoint_seconds": seconds}
+    steps, epochs = training.train(ours, images, folder, settings(**changes), **options)
+    path = folder / "noc.safetensors"
+    return ours, steps, epochs, networks.load_network(path) if path.is_file() else None
 
 
 def weights(module):
@@ -214,7 +214,7 @@ def by_hand(images, s, oc):
 )
 def test_training_is_that_of_a_plain_loop(twelve, oc, tmp_path, changes):
     changes = {"lr": 0.002} | changes  # slow enough for roundings not to grow
-    f, steps, _, remembered = train(twelve, tmp_path, oc, **changes)
+    f, steps, _, noc = train(twelve, tmp_path, oc, **changes)
     plain, plain_noc, rows = by_hand(twelve, settings(**changes), oc)
     expected = pd.DataFrame(rows)
     cut = expected.columns.intersection(NOC)  # of pixels at delta_noc, some fall to the other side by rounding
@@ -222,7 +222,7 @@ def test_training_is_that_of_a_plain_loop(twelve, oc, tmp_path, changes):
     pd.testing.assert_frame_equal(steps[cut], expected[cut], rtol=2e-3, atol=2e-3)
     assert_moved_alike(f, plain, network())
     if len(cut):
-        change, way = (torch.cat([m.flatten() for m in moves(n, oc).values()]) for n in (remembered.noc, plain_noc))
+        change, way = (torch.cat([m.flatten() for m in moves(n, oc).values()]) for n in (noc, plain_noc))
         assert (change - way).norm() <= 0.01 * way.norm()
 
 
@@ -255,9 +255,10 @@ def test_iterations_without_a_step_of_noc_have_no_measures_of_it(images, oc, tmp
     for name in NOC:
         assert steps[name].isna().tolist() == [True, False] * 3
     assert epochs["p_hard"].tolist() == pytest.approx([steps["p_hard"][1], steps["p_hard"][[3, 5]].mean()])
-    again = train(images, tmp_path, oc, k_noc=2)
+    with watched.iterations() as done:
+        again = train(images, tmp_path, oc, k_noc=2)
     pd.testing.assert_frame_equal(again[1], steps)
-    assert again[3] is None  # read back
+    assert done == []  # read back
 
 
 # special cases
@@ -267,9 +268,9 @@ def test_iterations_without_a_step_of_noc_have_no_measures_of_it(images, oc, tmp
 def test_a_noc_that_never_moves_is_an_oc(twelve, oc, tmp_path, noc, fixed):
     """lambda_noc = 0 and no weight decay; equal up to the rounding of an oc with folded BatchNorm."""
     changes = {"lambda_noc": 0.0, "weight_decay": 0.0, "epochs": 3}
-    ours, steps, _, remembered = train(twelve, tmp_path / "noc", oc, strategy=noc, **changes)
+    ours, steps, _, still = train(twelve, tmp_path / "noc", oc, strategy=noc, **changes)
     theirs, expected, _, _ = train(twelve, tmp_path / "oc", oc, strategy=fixed, **changes)
-    assert_same(remembered.noc, oc)
+    assert_same(still, oc)
     assert (steps["loss_noc"] == 0).all()
     pd.testing.assert_frame_equal(steps[expected.columns], expected, rtol=1e-4, atol=1e-5)
     assert_moved_alike(ours, theirs, network())
@@ -309,27 +310,32 @@ def test_noc_learns_to_find_the_erased_class(twelve, oc, tmp_path):
 
 @pytest.mark.parametrize("changes", [{}, {"accumulation": 2, "k_noc": 2}], ids=["every", "accumulated"])
 @pytest.mark.parametrize("strategy", ["p-noc", "noc-cse"])
-def test_a_step_of_one_network_leaves_the_other_alone(twelve, oc, tmp_path, monkeypatch, strategy, changes):
+def test_a_step_of_one_network_leaves_the_other_alone(twelve, oc, tmp_path, strategy, changes):
     """Weights, statistics and gradients; without accumulation no network holds a gradient after its step."""
-    updates, update = [], training._Run._update
+    updates, learners, before = [], {}, {}
 
     def gradients(module):
         return {name: p.grad.clone() for name, p in module.named_parameters() if p.grad is not None}
 
-    def watched(self, name, loss, **options):
-        own, other = (self.network, self.noc) if name == "generator" else (self.noc, self.network)
-        before, held, own_before = weights(other), gradients(other), weights(own)
-        factor = update(self, name, loss, **options)
-        assert_same(weights(other), before)
-        assert gradients(other).keys() == held.keys()
-        assert_same(gradients(other), held)
-        moved = any(not torch.equal(tensor, own_before[key]) for key, tensor in weights(own).items())
-        assert moved == (not gradients(own))
-        updates.append((name, bool(gradients(self.network)), bool(gradients(self.noc))))
-        return factor
+    def remember(own, at):
+        learners[own.name] = own.network
+        before.update({name: (weights(each), gradients(each)) for name, each in learners.items()})
 
-    monkeypatch.setattr(training._Run, "_update", watched)
-    train(twelve, tmp_path, oc, strategy=strategy, **changes)
+    def compare(own, at):
+        for name, each in learners.items():
+            if name != own.name:
+                assert_same(weights(each), before[name][0])
+                assert gradients(each).keys() == before[name][1].keys()
+                assert_same(gradients(each), before[name][1])
+        mine = before[own.name][0]
+        moved = any(not torch.equal(tensor, mine[key]) for key, tensor in weights(own.network).items())
+        assert moved == (not gradients(own.network))
+        updates.append(
+            (own.name, *(name in learners and bool(gradients(learners[name])) for name in ("generator", "noc")))
+        )
+
+    with watched.updates(remember, compare):
+        train(twelve, tmp_path, oc, strategy=strategy, **changes)
     if changes:
         f, noc = "generator", "noc"
         expected = [(f, True, False), (f, False, False), (noc, False, True)]
@@ -358,9 +364,9 @@ def test_the_maps_that_are_cut_out_are_those_before_the_step_of_f(twelve, oc, tm
 
 @pytest.mark.parametrize("leaky", [True, False])
 def test_batchnorm_of_noc_never_changes(twelve, oc, tmp_path, leaky):
-    f, _, _, remembered = train(twelve, tmp_path, oc, leaky_noc=leaky, momentum=0.9, weight_decay=0.1)
+    f, _, _, noc = train(twelve, tmp_path, oc, leaky_noc=leaky, momentum=0.9, weight_decay=0.1)
     before, initial, after = weights(oc), weights(network()), weights(f)
-    for name, tensor in weights(remembered.noc).items():
+    for name, tensor in weights(noc).items():
         of_norm = name.rpartition(".")[0] in norms(oc)
         assert torch.equal(tensor, before[name]) == of_norm, name  # all the rest has learned
         assert not torch.equal(after[name], initial[name])  # and all of f
@@ -388,26 +394,25 @@ def test_tiles_may_be_kept_out_of_the_running_statistics(twelve, tmp_path):
         assert not torch.equal(norm.running_var, norms(with_tiles)[name].running_var)
 
 
-def test_a_leaky_noc_unlearns_what_f_shall_erase(twelve, oc, tmp_path, monkeypatch):
+def test_a_leaky_noc_unlearns_what_f_shall_erase(twelve, oc, tmp_path):
     """As in the published code: the generator's step leaves in noc the gradient that hides r."""
-    update, left = training._Run._update, []
+    left = []
 
-    def watched(self, name, loss, **options):
-        factor = update(self, name, loss, **options)
-        if name == "generator":
-            left.append(sum(p.grad.abs().sum().item() for p in self.noc.parameters() if p.grad is not None))
-        return factor
+    def watch(own, at):
+        if own.name == "noc":
+            left.append(sum(p.grad.abs().sum().item() for p in own.network.parameters() if p.grad is not None))
 
-    monkeypatch.setattr(training._Run, "_update", watched)
-    _, steps, _, leaky = train(twelve, tmp_path / "a", oc, leaky_noc=True, epochs=4)
+    with watched.updates(watch):  # what noc holds before its own backward pass
+        _, steps, _, leaky = train(twelve, tmp_path / "a", oc, leaky_noc=True, epochs=4)
     assert all(value > 0 for value in left)
     left.clear()
-    _, plain, _, sealed = train(twelve, tmp_path / "b", oc, epochs=4)
+    with watched.updates(watch):
+        _, plain, _, sealed = train(twelve, tmp_path / "b", oc, epochs=4)
     assert left == [0] * 8
     assert steps["loss"][0] == plain["loss"][0]
     assert steps["p_soft"][0] == plain["p_soft"][0]
     assert steps["p_soft"].mean() < plain["p_soft"].mean()
-    assert not torch.allclose(leaky.noc.head.weight, sealed.noc.head.weight, rtol=1e-3)
+    assert not torch.allclose(leaky.head.weight, sealed.head.weight, rtol=1e-3)
 
 
 # oc: given, trained, found again, begun from
@@ -428,27 +433,29 @@ def test_a_given_oc_is_left_untouched(twelve, oc, tmp_path, changes, training_mo
     assert not (tmp_path / "oc").exists()
 
 
-def test_without_an_oc_one_is_trained_first_and_found_again(images, tmp_path, monkeypatch):
-    done, iterate = [], training._Run.iterate
-    monkeypatch.setattr(
-        training._Run, "iterate", lambda self, *b: done.append(self.settings.strategy) or iterate(self, *b)
-    )
-    ours = train(images, tmp_path / "a", None, batch_size=9)[0]
-    assert done == ["cam"] * 4 + ["p-noc"] * 4
+def test_without_an_oc_one_is_trained_first_and_found_again(images, tmp_path):
+    def count(folder, **changes):
+        with watched.iterations() as done:
+            ours = train(images, folder, changes.pop("oc", None), batch_size=9, **changes)[0]
+        return ours, len(done)
+
+    ours, iterations = count(tmp_path / "a")
+    assert iterations == 4 + 4
     vanilla = network()
     training.train(vanilla, images, tmp_path / "oc", settings(batch_size=9).of_oc(), cpu=True, progress=False)
     assert_same(networks.load_network(tmp_path / "a" / "oc" / "weights.safetensors"), vanilla)
-    assert_same(train(images, tmp_path / "b", vanilla, batch_size=9)[0], ours)
+    other, iterations = count(tmp_path / "b", oc=vanilla)
+    assert_same(other, ours)
+    assert iterations == 4
 
-    done.clear()
     (tmp_path / "a" / "weights.safetensors").unlink()  # as if it was lost: oc is found, the rest done again
-    assert_same(train(images, tmp_path / "a", None, batch_size=9)[0], ours)
-    assert done == ["p-noc"] * 4
-    done.clear()
-    assert_same(train(images, tmp_path / "a", None, batch_size=9)[0], ours)  # read back
-    assert done == []
-    train(images, tmp_path / "a", None, batch_size=9, strategy="oc-cse")  # another strategy, the same oc
-    assert done == ["oc-cse"] * 4
+    other, iterations = count(tmp_path / "a")
+    assert_same(other, ours)
+    assert iterations == 4
+    other, iterations = count(tmp_path / "a")  # read back
+    assert_same(other, ours)
+    assert iterations == 0
+    assert count(tmp_path / "a", strategy="oc-cse")[1] == 4  # another strategy, the same oc
 
 
 def test_another_oc_is_another_training(twelve, oc, tmp_path, capsys):
@@ -457,24 +464,25 @@ def test_another_oc_is_another_training(twelve, oc, tmp_path, capsys):
     assert "holds a finished training of other settings (oc was " in capsys.readouterr().out
     assert not torch.equal(first.head.weight, other.head.weight)
     kept = train(twelve, tmp_path / "cam", oc, strategy="cam", epochs=1)[0]  # where no oc takes part, none counts
-    assert train(twelve, tmp_path / "cam", network(seed=2), strategy="cam", epochs=1)[3] is None
+    with watched.iterations() as done:
+        train(twelve, tmp_path / "cam", network(seed=2), strategy="cam", epochs=1)
+    assert done == []
     assert_same(kept, train(twelve, tmp_path / "none", None, strategy="cam", epochs=1)[0])
 
 
 @pytest.mark.parametrize("strategy", ["cam-more", "puzzle", "oc-cse", "p-noc"])
-def test_the_generator_may_start_from_oc(twelve, oc, tmp_path, monkeypatch, strategy):
-    starts, iterate = [], training._Run.iterate
+def test_the_generator_may_start_from_oc(twelve, oc, tmp_path, strategy):
+    starts = []
 
-    def watched(self, *batch):
-        if self.step == 0:
-            starts.append(weights(self.network))
-        return iterate(self, *batch)
+    def remember(own, at):
+        if own.name == "generator" and at == 0:
+            starts.append(dict(own.network.named_parameters())["head.weight"].detach().clone())
 
-    monkeypatch.setattr(training._Run, "iterate", watched)
-    train(twelve, tmp_path / "a", oc, strategy=strategy, from_oc=True)
-    train(twelve, tmp_path / "b", oc, strategy=strategy)
-    assert_same(starts[0], oc)
-    assert_same(starts[1], network())
+    with watched.updates(remember):
+        train(twelve, tmp_path / "a", oc, strategy=strategy, from_oc=True)
+        train(twelve, tmp_path / "b", oc, strategy=strategy)
+    assert torch.equal(starts[0], oc.head.weight)
+    assert torch.equal(starts[1], network().head.weight)
 
 
 def test_an_ordinary_classifier_trained_on(twelve, tmp_path):
@@ -617,29 +625,24 @@ def test_a_step_of_resnest_269(images, tmp_path):
     )
     few = images.subset(images.ids[:4])
     f, oc = (networks.CAMNetwork("resnest269e", 2, seed=seed) for seed in (0, 1))
-    remembered = training._Run(f, few, tmp_path, paper, oc, cpu=True)
     before = {name: tensor.clone() for name, tensor in f.state_dict().items() if name.startswith("head.")}
-    for batch in remembered.loader(0):
-        remembered.iterate(*batch)
-    remembered.check_finite()
-    assert [set(row) for row in remembered.rows] == [set(COLUMNS["p-noc"])] * 2
-    assert all(math.isfinite(value) for row in remembered.rows for value in row.values())
+    steps, _ = training.train(f, few, tmp_path, paper, oc=oc, cpu=True, progress=False)
+    noc = networks.load_network(tmp_path / "noc.safetensors")
+    assert set(steps.columns) == set(COLUMNS["p-noc"])
+    assert steps.map(math.isfinite).all(axis=None)
     assert all(tensor.isfinite().all() for tensor in f.state_dict().values())
     for name, tensor in before.items():
         assert not torch.equal(f.state_dict()[name], tensor)
-    assert all(
-        torch.equal(norm.running_var, norms(oc)[name].running_var) for name, norm in norms(remembered.noc).items()
-    )
-    assert not torch.equal(remembered.noc.head.weight, oc.head.weight)
+    assert all(torch.equal(norm.running_var, norms(oc)[name].running_var) for name, norm in norms(noc).items())
+    assert not torch.equal(noc.head.weight, oc.head.weight)
     with torch.no_grad():
         assert f.eval()(torch.zeros(1, 3, 64, 96)).shape == (1, 2, 4, 6)
-    assert not list(tmp_path.iterdir())
 
 
 def test_the_seed_decides(twelve, oc, tmp_path):
     first, again = train(twelve, tmp_path / "a", oc), train(twelve, tmp_path / "b", oc, seconds=0.0)
     assert_same(first[0], again[0])
-    assert_same(first[3].noc, again[3].noc)
+    assert_same(first[3], again[3])
     pd.testing.assert_frame_equal(first[1], again[1], check_exact=True)
     other = train(twelve, tmp_path / "c", oc, seed=1)
     assert first[1]["loss"].tolist() != other[1]["loss"].tolist()
@@ -676,7 +679,7 @@ def test_a_loss_of_noc_that_is_not_finite_stops(images, oc, tmp_path, monkeypatc
     monkeypatch.setattr(
         erasing, "noc_loss", lambda *a, **o: loss(*a, **o) * (math.nan if calls.append(1) or len(calls) == 6 else 1)
     )
-    sentence = r"the loss of noc is no longer finite at iteration 6 \(lr 0.01, precision no\): lower lr; the last good"
+    sentence = r"the loss of noc is no longer finite at iteration 6 \(precision no\): lower the rate; the last good"
     with pytest.raises(FloatingPointError, match=sentence):
         train(images, tmp_path, oc)
     assert not (tmp_path / "weights.safetensors").exists()
@@ -687,20 +690,12 @@ def test_a_loss_of_noc_that_is_not_finite_stops(images, oc, tmp_path, monkeypatc
 # kills
 
 
-def stopped(images, folder, oc, at, *, within=None, **changes):
+def stopped(images, folder, oc, at, *, of=1, **changes):
     """A training that ended with an exception after some iterations, its last checkpoint written just before.
 
-    within: the strategy that is stopped, where it is not that of the settings but the `oc` trained first.
+    of: 2 where the `oc` that is trained first shall end.
     """
-    iterate = training._Run.iterate
-
-    def until(self, *batch):
-        if self.step == at and self.settings.strategy == (within or settings(**changes).strategy):
-            raise KeyboardInterrupt
-        return iterate(self, *batch)
-
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(training._Run, "iterate", until)
+    with watched.stopped_at(at, of=of):
         train(images, folder, oc, seconds=0.0, **changes)
 
 
@@ -732,26 +727,24 @@ def whole_with_oc(images, tmp_path_factory):
         ({"strategy": "p-oc"}, 3),
     ],
 )
-def test_an_interrupted_training_goes_on_where_it_was(images, oc, tmp_path, monkeypatch, whole, changes, at):
+def test_an_interrupted_training_goes_on_where_it_was(images, oc, tmp_path, whole, changes, at):
     """Accumulation 2: stopped amid an optimiser step of f, of noc, of both."""
     changes = {"accumulation": 2, "momentum": 0.9} | changes
     stopped(images, tmp_path, oc, at, **changes)
-    done, iterate = [], training._Run.iterate
-    monkeypatch.setattr(training._Run, "iterate", lambda self, *b: done.append(self.step) or iterate(self, *b))
-    ours, steps, epochs, remembered = train(images, tmp_path, oc, **changes)
+    with watched.iterations() as done:
+        ours, steps, epochs, noc = train(images, tmp_path, oc, **changes)
     assert done == list(range(at, 6))
-    monkeypatch.undo()
     theirs, expected, expected_epochs, other = whole(**changes)
     assert_same(ours, theirs)
     pd.testing.assert_frame_equal(steps, expected, check_exact=True)
     pd.testing.assert_frame_equal(epochs, expected_epochs, check_exact=True)
     if "strategy" not in changes:
-        assert_same(remembered.noc, other.noc)
+        assert_same(noc, other)
 
 
-@pytest.mark.parametrize(("within", "at"), [("cam", 1), ("p-noc", 4)])
-def test_a_training_stopped_before_or_after_its_oc_was_ready(images, tmp_path, whole_with_oc, within, at):
-    stopped(images, tmp_path, None, at, within=within)
+@pytest.mark.parametrize(("of", "at"), [(1, 1), (2, 4)])
+def test_a_training_stopped_before_or_after_its_oc_was_ready(images, tmp_path, whole_with_oc, of, at):
+    stopped(images, tmp_path, None, at, of=of)
     ours, steps, _, _ = train(images, tmp_path, None)
     assert_same(ours, whole_with_oc[0])
     pd.testing.assert_frame_equal(steps, whole_with_oc[1], check_exact=True)
@@ -775,7 +768,7 @@ def test_lost_weights_are_told_from_other_settings(twelve, tmp_path, capsys):
     for _ in range(2):
         training.train(network(), twelve, tmp_path, settings(strategy="cam"), cpu=True, progress=False)
         (tmp_path / "weights.safetensors").unlink()
-    assert "holds the record of lost weights: starting anew" in capsys.readouterr().out
+    assert "holds the record of lost or damaged results: starting anew" in capsys.readouterr().out
 
 
 def test_fixed_batchnorm_may_learn_again_afterwards(twelve, tmp_path):

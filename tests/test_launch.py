@@ -1,24 +1,32 @@
-"""Several processes: both take part, and what they leave is read back by a single one."""
+"""Several processes: gradients meet once an optimiser step, and one process reads back what all of them left."""
+
+from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
+import watched
+from torch import nn
+from torch.distributed.algorithms.ddp_comm_hooks import default_hooks
 from trees import voc_tree, write_image, write_list
 
 from pnoc_lib import files
 from pnoc_lib.data import reading
-from pnoc_lib.data.problems import DataError
-from pnoc_lib.priors import launch, networks, training
+from pnoc_lib.engine import launch, loop
+from pnoc_lib.priors import networks, training
 
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 NETWORK = {"backbone": "test_vit", "weights": "none", "seed": 0}  # no BatchNorm: two halves of a batch are the whole
 
 
-@pytest.fixture(scope="module")
-def tree(tmp_path_factory):
-    root = voc_tree(tmp_path_factory.mktemp("voc"))
+@pytest.fixture
+def images(tmp_path):
+    root = voc_tree(tmp_path / "voc")
     for image_id in ("a1", "a2", "a3"):
         write_image(root / "JPEGImages" / f"{image_id}.jpg", size=(40, 32))
-    return root
+    write_list(root, "pairs", "a1\na3\n")
+    told = {"kind": "voc", "root": str(root), "classes": ["cat", "dog", "cow"]}
+    return lambda split: reading.read(**told, split=split)[0]
 
 
 def settings(**changes):
@@ -29,112 +37,103 @@ def settings(**changes):
     )
 
 
-@pytest.fixture
-def described(tree):
-    return {"kind": "voc", "root": str(tree), "split": "train", "classes": ["cat", "dog", "cow"]}
+def network(**changes):
+    return networks.CAMNetwork(num_classes=3, **NETWORK | changes)
 
 
-@pytest.mark.slow
-def test_two_processes_on_a_cpu(described, tmp_path, monkeypatch):
-    folder = tmp_path / "two"
-    launch.train(2, data=described, network=NETWORK, folder=folder, settings=settings(), cpu=True)
-    assert files.read_json(folder / "training.json")["processes"] == 2
-    images, _ = reading.read(**described)
-    one = networks.CAMNetwork(num_classes=3, **NETWORK)
-    alone, _ = training.train(one, images, tmp_path / "one", settings(), cpu=True, progress=False)
-    # the mean of the two gradients is the gradient of the whole batch: each process has seen its half
-    assert pd.read_csv(folder / "steps.csv")["loss"].tolist() == pytest.approx(alone["loss"].tolist(), rel=1e-3)
-    written, _ = files.read_tensors(folder / "weights.safetensors")
-    for name, tensor in one.state_dict().items():
-        torch.testing.assert_close(written[name], tensor, rtol=1e-3, atol=1e-4)
-    again = networks.CAMNetwork(num_classes=3, **NETWORK)
-    monkeypatch.setattr(training._Run, "iterate", None)  # read back, not trained again
-    steps, epochs = training.train(again, images, folder, settings(), cpu=True, progress=False)
-    assert steps["step"].tolist() == [0, 1]
-    assert epochs["epoch"].tolist() == [1, 2]
-    for name, tensor in again.state_dict().items():
-        assert torch.equal(written[name], tensor), name
+def assert_near(ours, theirs):
+    for name, tensor in ours.items():
+        torch.testing.assert_close(theirs[name], tensor, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("changes", [{"strategy": "puzzle"}, {"strategy": "p-noc", "erase_scope": "image"}])
-def test_two_processes_do_what_one_does(described, tree, tmp_path, changes):
+def test_two_processes_do_what_one_does(images, tmp_path, changes):
     """Images of one class, so that all draw the same r, each erased by its own peak: the peak of a batch is that of a
-    process's part. In the third iteration noc has learned."""
-    write_list(tree, "pairs", "a1\na3\n")
-    told, given = {**described, "split": "pairs"}, settings(epochs=3, **changes)
-    oc = networks.CAMNetwork(num_classes=3, **NETWORK | {"seed": 1})
-    networks.save_network(oc, tmp_path / "oc.safetensors")
-    job = {"data": told, "network": NETWORK, "folder": tmp_path / "two", "settings": given, "cpu": True}
-    launch.train(2, **job, oc=tmp_path / "oc.safetensors")
-    one = networks.CAMNetwork(num_classes=3, **NETWORK)
-    alone, _ = training.train(one, reading.read(**told)[0], tmp_path / "one", given, oc=oc, cpu=True, progress=False)
-    steps = pd.read_csv(tmp_path / "two" / "steps.csv")
-    pd.testing.assert_frame_equal(steps, alone, rtol=1e-3, atol=1e-4)
-    written, _ = files.read_tensors(tmp_path / "two" / "weights.safetensors")
-    for name, tensor in one.state_dict().items():
-        torch.testing.assert_close(written[name], tensor, rtol=1e-3, atol=1e-4)
+    process's part. In the third iteration noc has learned. What they leave is read back."""
+    given, pairs, oc, one = settings(epochs=3, **changes), images("pairs"), network(seed=1), network()
+    launch.run(2, training.train, one, pairs, tmp_path / "two", given, oc=oc, progress=False)
+    assert all(torch.equal(tensor, one.state_dict()[name]) for name, tensor in network().state_dict().items())
+    assert files.read_json(tmp_path / "two" / "training.json")["processes"] == 2
+    alone = training.train(one, pairs, tmp_path / "one", given, oc=oc, cpu=True, progress=False)
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "two" / "steps.csv"), alone.steps, rtol=1e-3, atol=1e-4)
+    again = network()
+    with watched.iterations() as done:
+        training.train(again, pairs, tmp_path / "two", given, oc=oc, cpu=True, progress=False)
+    assert done == []
+    assert_near(one.state_dict(), again.state_dict())
 
 
-@pytest.mark.slow
-def test_two_processes_with_batchnorm_and_an_oc_of_their_own(described, tmp_path, monkeypatch):
-    """Whole images and tiles in one step, noc beside f; what they leave is read back by one process."""
-    kind = NETWORK | {"backbone": "test_efficientnet"}
+def test_two_processes_with_batchnorm_and_an_oc_of_their_own(images, tmp_path):
+    """Whole images and tiles in one step, noc beside f."""
+    f = network(backbone="test_efficientnet")
     given = settings(strategy="p-noc", accumulation=2, k_noc=1)
-    launch.train(2, data=described, network=kind, folder=tmp_path, settings=given, cpu=True)
-    assert files.read_json(tmp_path / "oc" / "training.json")["strategy"] == "cam"
-    monkeypatch.setattr(training._Run, "iterate", None)
-    images, again = reading.read(**described)[0], networks.CAMNetwork(num_classes=3, **kind)
-    steps, _ = training.train(again, images, tmp_path, given, cpu=True, progress=False)
+    launch.run(2, training.train, f, images("train"), tmp_path, given, progress=False)
+    assert files.read_json(tmp_path / "oc" / "training.json")["identity"]["strategy"] == "cam"
+    steps = pd.read_csv(tmp_path / "steps.csv")
     assert steps["step"].tolist() == [0, 1]
     assert steps.notna().all(axis=None)
     assert {"re", "cse", "loss_noc"} <= set(steps.columns)
-    assert all(tensor.isfinite().all() for tensor in again.state_dict().values())
 
 
-def test_the_job_of_a_process(tree, described, tmp_path):
-    """What each process runs, with the estimate after every epoch, in this process."""
-    told = {**described, "classes": ["cat", "dog", "cow"]}
-    job = {"data": told, "network": NETWORK, "folder": str(tmp_path), "settings": {**vars(settings())}}
-    for image_id in ("a1", "a2", "a3"):
-        write_image(tree / "JPEGImages" / f"{image_id}.jpg", size=(6, 4))  # the size of the masks
-    launch.run(job | {"estimate": told, "estimate_size": 32, "num_workers": 0, "cpu": True})
-    epochs = pd.read_csv(tmp_path / "epochs.csv")
-    assert list(epochs.columns) == ["epoch", "loss", "miou", "threshold"]
-    assert epochs["miou"].between(0, 1).all()
+def exchange(folder, *, cpu):
+    """A recipe in four iterations of two an optimiser step; how often gradients were exchanged goes to a file."""
+    counted = []
+
+    def hook(state, bucket):
+        counted.append(1)
+        return default_hooks.allreduce_hook(state, bucket)
+
+    torch.manual_seed(0)
+    pace = loop.Pace(epochs=1, batch_size=2, accumulation=2, precision="no")
+    toy = loop.Loop(folder, pace, 8, {}, cpu=cpu)
+    f = toy.learner("f", nn.Linear(3, 1), lambda n: torch.optim.Adam(n.parameters(), lr=0.1))
+    f.parallel.register_comm_hook(None, hook)
+
+    def step(points, at):
+        loss = f(points).square().mean()
+        f.update(loss)
+        return {"loss": loss}
+
+    options = {"checkpoint_seconds": 0.0, "progress": False}
+    toy.run(step, Numbers(), {}, **options)
+    if toy.main:
+        Path(folder, "exchanged").write_text(str(len(counted)))
 
 
-def test_a_job_that_fails_is_noticed(described, tmp_path, monkeypatch):
-    missing = {**described, "split": "nowhere"}
-    job = {"data": missing, "network": NETWORK, "folder": str(tmp_path / "out"), "settings": vars(settings())}
-    with pytest.raises(DataError, match="nowhere"):
-        launch.run(job | {"estimate": None, "num_workers": 0, "cpu": True})
-    monkeypatch.setattr(launch.sys, "executable", "/bin/false")  # in place of a torchrun whose processes fail
-    with pytest.raises(RuntimeError, match="training in 2 processes failed with code 1: see the lines above"):
-        launch.train(2, data=missing, network=NETWORK, folder=tmp_path / "out", settings=settings(), cpu=True)
-    assert not (tmp_path / "out").exists()
+class Numbers(torch.utils.data.Dataset):
+    """Item (epoch, index) is three numbers."""
+
+    def __getitem__(self, key):
+        return (torch.full((3,), float(key[1])),)
 
 
-def test_the_ordinary_classifier_reaches_the_processes(described, tmp_path):
-    path = tmp_path / "oc.safetensors"
-    oc = networks.CAMNetwork(num_classes=3, **NETWORK | {"seed": 1})
-    networks.save_network(oc, path)
-    images, _ = reading.read(**described)
-    given = settings(strategy="oc-cse", epochs=1)
-    job = {"data": described, "network": NETWORK, "folder": str(tmp_path / "job"), "settings": vars(given)}
-    launch.run(job | {"oc": str(path), "estimate": None, "num_workers": 0, "cpu": True})
-    alone = networks.CAMNetwork(num_classes=3, **NETWORK)
-    training.train(alone, images, tmp_path / "alone", given, oc=oc, cpu=True, progress=False)
-    written, _ = files.read_tensors(tmp_path / "job" / "weights.safetensors")
-    for name, tensor in alone.state_dict().items():
-        assert torch.equal(written[name], tensor), name
-    assert not (tmp_path / "job" / "oc").exists()  # none was trained
+def test_gradients_are_exchanged_once_an_optimiser_step(tmp_path):
+    launch.run(2, exchange, tmp_path)
+    assert (tmp_path / "exchanged").read_text() == "2"  # four iterations, two an optimiser step
 
 
-def test_an_ordinary_classifier_of_another_kind_is_refused(tmp_path):
-    path = tmp_path / "oc.safetensors"
-    networks.save_network(networks.CAMNetwork(num_classes=3, **NETWORK), path)
-    assert not launch.ordinary_classifier(path, "test_vit", 3).training
-    for backbone, classes in (("test_vit", 4), ("test_efficientnet", 3)):
-        with pytest.raises(ValueError, match=f"a test_vit of 3 .* and the generator a {backbone} of {classes}:"):
-            launch.ordinary_classifier(path, backbone, classes)
+def test_a_process_that_fails_is_told(tmp_path):
+    with pytest.raises(RuntimeError, match=r"process [01] of 2 failed: .*batch_size 3 is not divisible by 2 processes"):
+        launch.run(2, failing, tmp_path)
+
+
+def failing(folder, *, cpu):
+    loop.Loop(folder, loop.Pace(epochs=1, batch_size=3), 8, {}, cpu=cpu)
+
+
+def test_processes_that_do_not_know_of_each_other_stop(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")  # as a launcher says it, of whose processes accelerate sees one
+    monkeypatch.setattr(loop, "Accelerator", lambda **options: Alone())
+    with pytest.raises(RuntimeError, match="2 processes were started and train in groups of 1"):
+        loop.Loop(tmp_path, loop.Pace(epochs=1, batch_size=2), 8, {}, cpu=True)
+
+
+class Alone:
+    device, is_main_process, process_index, num_processes = torch.device("cpu"), True, 0, 1
+
+
+def test_more_processes_than_gpus_are_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(ValueError, match="2 processes need as many GPUs, and there are 1: lower processes"):
+        launch.run(2, exchange, "nowhere")

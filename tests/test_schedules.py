@@ -1,12 +1,10 @@
 """Ramps of the loss terms and the decay of the learning rate."""
 
 from itertools import pairwise
-from types import SimpleNamespace
 
 import pytest
 
-from pnoc_lib.engine import schedules
-from pnoc_lib.priors import training
+from pnoc_lib.engine import pace, schedules
 
 QUARTERS = (0, 25, 50, 100)  # of 100 iterations
 
@@ -23,15 +21,10 @@ def test_ramps_of_the_paper(ramp, values):
     assert [schedules.linear(step, 100, **ramp) for step in QUARTERS] == pytest.approx(values, abs=1e-12)
 
 
-def test_the_weights_of_a_training_are_those_ramps():
-    """With the default settings, each under its own name."""
-    at = [
-        training._Run.lambdas(SimpleNamespace(settings=training.TrainingSettings(), step=step, total=100))
-        for step in QUARTERS
-    ]
-    assert [weights["lambda_re"] for weights in at] == pytest.approx([0, 2, 4, 4], abs=1e-12)
-    assert [weights["lambda_cse"] for weights in at] == pytest.approx([0.3, 0.475, 0.65, 1.0], abs=1e-12)
-    assert [weights["lambda_noc"] for weights in at] == pytest.approx([0, 0.25, 0.5, 1], abs=1e-12)
+def test_a_moment_of_a_training_has_those_ramps():
+    at = [pace.Moment(step, 100, seed=0) for step in QUARTERS]
+    assert [moment.ramp(0, 4, share=0.5) for moment in at] == pytest.approx([0, 2, 4, 4], abs=1e-12)
+    assert [moment.ramp(0.3, 1) for moment in at] == pytest.approx([0.3, 0.475, 0.65, 1.0], abs=1e-12)
 
 
 def test_the_step_of_noc_is_largest_in_the_middle():

@@ -10,7 +10,7 @@ from torch import nn
 
 from pnoc_lib.data import augment
 from pnoc_lib.engine import batchnorm
-from pnoc_lib.priors import erasing, networks, puzzle, strategies
+from pnoc_lib.priors import erasing, networks, objectives, puzzle, strategies
 
 SWITCHES = {  # puzzle, eraser, augmentation: Sections 2.4, 3.1, 3.2 and 6.1
     "cam": (False, None, "randaugment"),
@@ -55,7 +55,7 @@ def network(seed=0):
 def terms_of(name, f=None, eraser=None, *, count=4, **options):
     f, eraser = f or network(0).eval(), eraser or network(1)
     plan = replace(strategies.named(name), **options.pop("plan", {}))
-    return strategies.generator_terms(f, eraser, images(count), LABELS[:count], ERASED[:count], plan, **options)
+    return objectives.generator_terms(f, eraser, images(count), LABELS[:count], ERASED[:count], plan, **options)
 
 
 def gradients(module):
@@ -195,7 +195,7 @@ def test_the_eraser_is_fixed_in_evaluation_mode(training):
 @pytest.mark.parametrize("name", strategies.STRATEGIES)
 def test_gradients_reach_f_and_stay_in_no_eraser(name):
     f, eraser = network(0).train(), network(1).train()
-    strategies.generator_loss(terms_of(name, f, eraser)[0], lambda_re=4, lambda_cse=1).backward()
+    objectives.generator_loss(terms_of(name, f, eraser)[0], lambda_re=4, lambda_cse=1).backward()
     assert gradients(f).keys() == dict(f.named_parameters()).keys()
     assert all(p.grad is None for p in eraser.parameters())
 
@@ -248,7 +248,7 @@ def test_a_folded_eraser_gives_the_terms_of_the_plain_one():
     folded = batchnorm.fold_batchnorm(oc, torch.zeros(1, 3, 64, 64))
     x, f = random(4, 3, 64, 64), networks.CAMNetwork("test_efficientnet", 3, seed=1).eval()
     plain, fast = (
-        strategies.generator_terms(f, eraser, x, LABELS, ERASED, strategies.named("oc-cse"))[0]["cse"].item()
+        objectives.generator_terms(f, eraser, x, LABELS, ERASED, strategies.named("oc-cse"))[0]["cse"].item()
         for eraser in (oc, folded)
     )
     assert fast == pytest.approx(plain, rel=1e-4)
@@ -273,13 +273,13 @@ VALUES = {name: torch.tensor(value) for name, value in {"cls": 0.5, "re_cls": 0.
 )
 def test_the_loss_is_the_equation_of_its_terms(name, expected):
     terms = {term: VALUES[term] for term in TERMS[name]}
-    assert strategies.generator_loss(terms, lambda_re=4.0, lambda_cse=2.0).item() == expected
+    assert objectives.generator_loss(terms, lambda_re=4.0, lambda_cse=2.0).item() == expected
 
 
 def test_without_erasure_p_oc_is_puzzle_and_oc_cse_is_cam():
     for with_eraser, without in (("p-oc", "puzzle"), ("oc-cse", "cam")):
         loss, other = (
-            strategies.generator_loss(terms_of(name)[0], lambda_re=4.0, lambda_cse=0.0)
+            objectives.generator_loss(terms_of(name)[0], lambda_re=4.0, lambda_cse=0.0)
             for name in (with_eraser, without)
         )
         assert torch.equal(loss, other)

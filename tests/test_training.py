@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import tiny
 import torch
+import watched
 
 from pnoc_lib import files
 from pnoc_lib.data import samples
@@ -209,10 +210,11 @@ def test_training_on_a_gpu(images, tmp_path, precision):
 # what is read back, what goes on, what starts anew
 
 
-def test_a_finished_training_is_read_back(images, tmp_path, monkeypatch):
+def test_a_finished_training_is_read_back(images, tmp_path):
     ours, steps, epochs = run(images, tmp_path)
-    monkeypatch.setattr(training._Run, "iterate", None)
-    again, read_steps, read_epochs = run(images, tmp_path)
+    with watched.iterations() as done:
+        again, read_steps, read_epochs = run(images, tmp_path)
+    assert done == []
     assert_same(again, ours)
     assert not again.training
     pd.testing.assert_frame_equal(read_steps, steps)
@@ -233,15 +235,7 @@ def test_other_settings_start_anew_and_say_so(images, tmp_path, capsys, changes,
 
 def stopped(images, folder, at, **changes):
     """A training that ended with an exception after some iterations, its last checkpoint written just before."""
-    iterate = training._Run.iterate
-
-    def until(self, *batch):
-        if self.step == at:
-            raise KeyboardInterrupt
-        return iterate(self, *batch)
-
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(training._Run, "iterate", until)
+    with watched.stopped_at(at):
         run(images, folder, seconds=0.0, **changes)
 
 
@@ -249,19 +243,18 @@ def test_an_unfinished_training_of_other_settings_or_data_starts_anew(images, tm
     stopped(images, tmp_path, 4)
     run(images.subset(images.ids[:12]), tmp_path)
     said = capsys.readouterr().out
-    assert "holds a training of other settings (images was" in said
+    assert "holds an unfinished training of other settings (images was" in said
     assert "starting anew" in said
     assert len(pd.read_csv(tmp_path / "steps.csv")) == 4
 
 
 @pytest.mark.parametrize("at", [1, 3, 4])
 @pytest.mark.parametrize("changes", [{}, {"momentum": 0.9, "accumulation": 2}], ids=["plain", "accumulated"])
-def test_an_interrupted_training_goes_on_where_it_was(images, tmp_path, monkeypatch, at, changes):
+def test_an_interrupted_training_goes_on_where_it_was(images, tmp_path, at, changes):
     """Three iterations an epoch: with accumulation 2 the first epoch ends amid an optimiser step."""
     stopped(images, tmp_path / "a", at, **changes)
-    done, iterate = [], training._Run.iterate
-    monkeypatch.setattr(training._Run, "iterate", lambda self, *b: done.append(self.step) or iterate(self, *b))
-    ours, steps, epochs = run(images, tmp_path / "a", **changes)
+    with watched.iterations() as done:
+        ours, steps, epochs = run(images, tmp_path / "a", **changes)
     assert done == list(range(at, 6))
     theirs, expected, expected_epochs = run(images, tmp_path / "b", **changes)
     assert_same(ours, theirs)
@@ -269,8 +262,8 @@ def test_an_interrupted_training_goes_on_where_it_was(images, tmp_path, monkeypa
     pd.testing.assert_frame_equal(epochs, expected_epochs, check_exact=True)
 
 
-def test_weights_are_never_taken_for_those_of_an_older_training(images, tmp_path, monkeypatch):
-    """Killed while the files of a second training replace those of the first: the first is not finished any more."""
+def test_weights_are_never_taken_for_those_of_another_training(images, tmp_path, monkeypatch):
+    """Killed while the files of a second training get their names: that of the first makes way, and is found again."""
     first = run(images, tmp_path)[0]
     write_csv = files.write_csv
 
@@ -283,14 +276,16 @@ def test_weights_are_never_taken_for_those_of_an_older_training(images, tmp_path
     with pytest.raises(KeyboardInterrupt):
         run(images, tmp_path, lr=0.01)
     monkeypatch.undo()
-    assert_same(run(images, tmp_path)[0], first)
+    with watched.iterations() as done:
+        assert_same(run(images, tmp_path)[0], first)
+    assert done == []
 
 
 def test_a_damaged_checkpoint_is_named(images, tmp_path):
     stopped(images, tmp_path, 4)
     path = tmp_path / "checkpoint.safetensors"
     path.write_bytes(path.read_bytes()[:2000])
-    with pytest.raises(ValueError, match=r"checkpoint.safetensors is no complete safetensors file .*delete it"):
+    with pytest.raises(ValueError, match=r"checkpoint.safetensors is damaged .*: delete it, and the"):
         run(images, tmp_path)
 
 
@@ -316,7 +311,9 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(images, tmp_pa
         return loss(logits, targets) * (math.nan if len(calls) == 5 else 1)
 
     monkeypatch.setattr(cam, "classification_loss", broken)
-    with pytest.raises(FloatingPointError, match=r"no longer finite at iteration 6 \(lr 0.05, precision no\): lower"):
+    with pytest.raises(
+        FloatingPointError, match=r"no longer finite at iteration 6 \(precision no\): lower the rate; the last"
+    ):
         run(images, tmp_path / "a")
     monkeypatch.undo()
     metadata = files.read_tensors(tmp_path / "a" / "checkpoint.safetensors")[1]
@@ -331,7 +328,7 @@ def test_a_rate_that_is_too_high_is_noticed(images, tmp_path):
 
 
 def test_a_batch_larger_than_the_data_is_refused(images, tmp_path):
-    sentence = "a batch of 19 images is larger than the 18 labelled images of split 'train': give a smaller batch_size"
+    sentence = "a batch of 19 is larger than the 18 samples of the training: give a smaller batch_size"
     with pytest.raises(ValueError, match=sentence):
         run(images, tmp_path, batch_size=19)
     assert not list(tmp_path.iterdir())
@@ -340,7 +337,7 @@ def test_a_batch_larger_than_the_data_is_refused(images, tmp_path):
 @pytest.mark.parametrize("name", ["epochs", "batch_size", "accumulation", "crop_size", "lr", "new_factor"])
 @pytest.mark.parametrize("value", [0, -1])
 def test_impossible_settings_are_refused(name, value):
-    with pytest.raises(ValueError, match=rf"{name} must be positive, got {value}: see Section 6.1"):
+    with pytest.raises(ValueError, match=rf"{name} must be positive, got {value}: "):
         settings(**{name: value})
 
 

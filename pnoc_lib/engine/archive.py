@@ -104,9 +104,11 @@ class Archive:
 
     def _owner(self) -> tuple[dict[str, Any], list[str]]:
         """Whose files lie here: the identity, empty where there is no training, and the names of the results."""
-        record, checkpoint = _record(self.folder), self.folder / CHECKPOINT
-        identity = json.loads(_metadata(checkpoint)["identity"]) if checkpoint.is_file() else record.get("identity", {})
-        return identity, record.get("results", [])
+        if (self.folder / CHECKPOINT).is_file():
+            told = _metadata(self.folder / CHECKPOINT)
+            return json.loads(told["identity"]), json.loads(told["position"])["results"]
+        record = _record(self.folder)
+        return record.get("identity", {}), record.get("results", [])
 
     def _others(self) -> str:
         """What differs between the identity of the files that lie here and this one; empty when they are ours."""

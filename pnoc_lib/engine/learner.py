@@ -30,8 +30,9 @@ class Learner:
                 f"{pace.accumulation}, a turn every {every}), and the training has {loop.total}: lower them, or train "
                 "longer"
             )
+        self.learn()  # what is fixed is told before the network is made ready for several processes
         network.to(memory_format=torch.channels_last)
-        self._parallel = loop.accelerator.prepare(network)
+        self.parallel = loop.accelerator.prepare(network)
         self.optimizer: Optimizer = optimizer(network)
         for group in self.optimizer.param_groups:
             group.setdefault("initial_lr", group["lr"])
@@ -40,9 +41,9 @@ class Learner:
 
     def __call__(self, *inputs: Any) -> Any:
         """A forward pass on all processes; gradients are exchanged in the iteration of the optimiser step alone."""
-        waits = isinstance(self._parallel, nn.parallel.DistributedDataParallel) and not self._steps
-        with self._parallel.no_sync() if waits else nullcontext():
-            return self._parallel(*inputs)
+        waits = isinstance(self.parallel, nn.parallel.DistributedDataParallel) and not self._steps
+        with self.parallel.no_sync() if waits else nullcontext():
+            return self.parallel(*inputs)
 
     def modules(self):
         """Those of the network."""
@@ -67,13 +68,18 @@ class Learner:
     @property
     def factor(self) -> float:
         """What multiplies the initial rates in this iteration."""
-        pace, done = self._loop.pace, self._loop.done // self.period
+        pace, done = self._loop.pace, self.moment // self.period
         done, total = done - done % pace.rate_every, max(1, self._loop.total // self.period)
         return self._rate(done, total) if self._rate else schedules.poly(done, total, power=pace.power)
 
     @property
+    def moment(self) -> int:
+        """The iteration that is at work, from 0."""
+        return self._loop.done
+
+    @property
     def _steps(self) -> bool:
-        return (self._loop.done + 1) % self.period == 0
+        return (self.moment + 1) % self.period == 0
 
     def learn(self, *, learning: bool = True) -> None:
         """Put the network into training mode (its own, where it has one), or into evaluation mode."""
@@ -81,7 +87,7 @@ class Learner:
 
     def leave(self) -> None:
         """Take the network out of the wrappers of mixed precision and processes."""
-        self._loop.accelerator.unwrap_model(self._parallel, keep_fp32_wrapper=False)
+        self._loop.accelerator.unwrap_model(self.parallel, keep_fp32_wrapper=False)
 
 
 def pack(learners: Mapping[str, Learner], accelerator: Accelerator) -> tuple[dict[str, Tensor], dict[str, Any]]:

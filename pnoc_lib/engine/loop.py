@@ -52,14 +52,13 @@ class Loop:
             )
         self.total, self.done, self.samples = pace.epochs * self.per_epoch, 0, samples
         AcceleratorState._reset_state()  # a notebook may train twice, in two precisions
+        asked = int(os.environ.get("WORLD_SIZE", 1))
+        cpu = cpu or (asked > 1 and not torch.cuda.is_available())  # or each would train alone, in the same folder
         self.accelerator = Accelerator(cpu=cpu, mixed_precision=pace.precision)
         self.device, self.main = self.accelerator.device, self.accelerator.is_main_process
         self.rank, self.world = self.accelerator.process_index, self.accelerator.num_processes
-        if self.world != int(os.environ.get("WORLD_SIZE", 1)):
-            raise RuntimeError(
-                f"{os.environ['WORLD_SIZE']} processes were started and this one knows of {self.world}: without a GPU "
-                "for each of them give cpu=True"
-            )
+        if self.world != asked:
+            raise RuntimeError(f"{asked} processes were started and train in groups of {self.world}: ask for as many")
         if pace.batch_size % self.world:
             raise ValueError(f"batch_size {pace.batch_size} is not divisible by {self.world} processes")
         threads = {"threads": torch.get_num_threads()} if self.device.type == "cpu" else {}
@@ -67,7 +66,7 @@ class Loop:
         self.archive = archive.Archive(self.folder, self.identity, self.total, pace.epochs)
         self.learners: dict[str, learner.Learner] = {}
         self.rows = Rows(self.accelerator, self.per_epoch)
-        self._saved = time.monotonic()
+        self._saved, self._results = time.monotonic(), []
 
     def learner(
         self,
@@ -147,6 +146,7 @@ class Loop:
         epochs their means and what `after_epoch` gave.
         Raises FloatingPointError when a loss is no longer finite, ValueError for a damaged checkpoint.
         """
+        self._results = list(results)
         self._resume()
         self._end_epoch(after_epoch)  # where the kill came between the checkpoint of an epoch and its evaluation
         loader = self._loader(samples, num_workers, collate)
@@ -246,7 +246,7 @@ class Loop:
         self._check_finite()
         self._saved = time.monotonic()
         tensors, position = learner.pack(self.learners, self.accelerator)
-        position |= {"step": self.done, "rows": self.rows.steps, "epochs": self.rows.epochs}
+        position |= {"step": self.done, "results": self._results, "rows": self.rows.steps, "epochs": self.rows.epochs}
         if self.main:
             self.archive.save(tensors, position)
 

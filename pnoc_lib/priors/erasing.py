@@ -60,9 +60,14 @@ def erase_hard(images: Tensor, cam: Tensor, erased_class: Tensor, delta_noc: flo
     Reads the paper as: kept where psi <= delta_noc. Its `1 - psi > delta_noc` would keep psi < 0.8, four fifths of the
     core; the text ("completely removing") and the code agree on ours.
     """
+    check_threshold(delta_noc)
+    return images * (attention(cam.detach(), erased_class, images.shape[-2:], scope="image") <= delta_noc)
+
+
+def check_threshold(delta_noc: float) -> None:
+    """Raises ValueError when `delta_noc`, what is cut out of a normalised map, is outside [0, 1]."""
     if not 0 <= delta_noc <= 1:
         raise ValueError(f"delta_noc must be in [0, 1], got {delta_noc}: the paper's value is 0.2")
-    return images * (attention(cam.detach(), erased_class, images.shape[-2:], scope="image") <= delta_noc)
 
 
 def without(labels: Tensor, erased_class: Tensor) -> Tensor:

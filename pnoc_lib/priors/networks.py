@@ -60,3 +60,14 @@ def load_network(path: Path | str) -> CAMNetwork:
     network = CAMNetwork(metadata["backbone"], int(metadata["num_classes"]))
     network.load_state_dict(tensors)
     return network.eval()
+
+
+def ordinary_classifier(path: Path | str, backbone: str, num_classes: int) -> CAMNetwork:
+    """Read the `oc` of a training, in evaluation mode; ValueError when it is of another kind than the generator."""
+    oc = load_network(path)
+    if (oc.backbone, oc.num_classes) != (backbone, num_classes):
+        raise ValueError(
+            f"the ordinary classifier {path} is a {oc.backbone} of {oc.num_classes} classes and the generator a "
+            f"{backbone} of {num_classes}: train strategy cam with the same parameters, or give its weights"
+        )
+    return oc

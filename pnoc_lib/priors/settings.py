@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 from pnoc_lib.engine import backbones
+from pnoc_lib.engine.pace import PRECISIONS, Pace
 from pnoc_lib.priors import erasing, strategies
 
-PRECISIONS = ("no", "bf16", "fp16")
+__all__ = ["PRECISIONS", "UNUSED_BY_CAM", "TrainingSettings"]
 
 UNUSED_BY_CAM = (
     "lambda_re",
@@ -76,26 +77,33 @@ class TrainingSettings:
         for name, value in own.items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
-        for name in ("epochs", "batch_size", "accumulation", "crop_size", "lr", "new_factor", "k_noc"):
+        for name in ("crop_size", "lr", "new_factor", "k_noc"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}: see Section 6.1 for the paper's")
         for name in ("lambda_re", "lambda_cse_first", "lambda_cse", "lambda_noc"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}: 0 leaves its term out")
-        for name, choices in {
-            "precision": PRECISIONS,
-            "erase_scope": erasing.SCOPES,
-            "batchnorm": ("normal", "fixed"),
-        }.items():
+        for name, choices in {"erase_scope": erasing.SCOPES, "batchnorm": ("normal", "fixed")}.items():
             if getattr(self, name) not in choices:
                 raise ValueError(f"unknown {name} {getattr(self, name)!r}: choose one of {', '.join(choices)}")
-        if not 0 <= self.delta_noc <= 1:
-            raise ValueError(f"delta_noc must be in [0, 1], got {self.delta_noc}: the paper's value is 0.2")
+        erasing.check_threshold(self.delta_noc)
+        self.pace  # noqa: B018 (has checks of its own)
         if self.puzzle and self.crop_size % (2 * backbones.OUTPUT_STRIDE):
             raise ValueError(
                 f"crop_size {self.crop_size} cannot be tiled: the puzzle needs a multiple of "
                 f"{2 * backbones.OUTPUT_STRIDE}"
             )
+
+    @property
+    def pace(self) -> Pace:
+        """Length, batches, decay, precision and seed: what every training has."""
+        names = [field.name for field in fields(Pace) if field.name in vars(self)]
+        return Pace(**{name: getattr(self, name) for name in names})
+
+    @property
+    def erasure(self) -> dict[str, str | bool]:
+        """How the terms of the generator's loss are computed, for `objectives.generator_terms`."""
+        return {"scope": self.erase_scope, "leaky": self.leaky_noc, "tile_statistics": self.tile_statistics}
 
     @property
     def plan(self) -> strategies.Strategy:
