@@ -34,7 +34,8 @@ def test_labels_from_boxes_when_every_id_has_them(tmp_path):
     root = voc_tree(tmp_path)
     write_xml(root, "a1", box("dog"), box("cow", right=1), box("cat", bottom=1))  # no width, no height
     write_xml(root, "a2", box("cat"), box("cat"))
-    assert read(root)[0].label_source == "masks"  # a3 has none yet
+    with pytest.raises(DataError, match=r"1 of 3 images have no annotation, such as a3.xml: add them, or read labels="):
+        read(root)
     write_xml(root, "a3")
     images, _ = read(root)
     assert images.label_source == "boxes"
@@ -201,11 +202,13 @@ def test_check_shows_a_progress_bar(tmp_path, capsys):
     assert "3/3" in capsys.readouterr().err
 
 
-def test_images_without_a_class_may_be_allowed(tmp_path):
+def test_some_images_may_have_no_class_but_not_all(tmp_path):
     images, masks = read(voc_tree(tmp_path))
-    images = dataclasses.replace(images, labels=np.zeros_like(images.labels))
-    assert len(reading.check(images, masks, progress=False)) == 3
-    assert reading.check(images, masks, labels_required=False, progress=False).empty
+    labels = images.labels.copy()
+    labels[1:] = 0
+    assert reading.check(dataclasses.replace(images, labels=labels), masks, progress=False).empty
+    problems = reading.check(dataclasses.replace(images, labels=0 * labels), masks, progress=False)
+    assert problems["problem"].tolist() == ['no image of split "train" of voc has a class: add labels']
 
 
 def fake_download(monkeypatch, action):

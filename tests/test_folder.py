@@ -17,7 +17,7 @@ def test_column_of_names(tmp_path):
     assert images.classes == ("cat", "dog")  # sorted
     np.testing.assert_array_equal(images.labels, [[1, 1], [0, 0]])
     assert images.image("pets__two").size == (6, 4)
-    assert reading.check(images, labels_required=False, progress=False).empty
+    assert reading.check(images, progress=False).empty
 
 
 def test_one_column_a_class(tmp_path):
@@ -49,7 +49,7 @@ def test_masks_with_the_classes_named(tmp_path):
     images, masks = folder.read_folder(root, masks_dir="masks", classes=["dog", "cat"])
     np.testing.assert_array_equal(masks.mask("one"), mask_of(1, 2))
     assert images.classes == masks.classes == ("dog", "cat")
-    assert reading.check(images, masks, labels_required=False, progress=False).empty
+    assert reading.check(images, masks, progress=False).empty
 
 
 def test_images_may_lie_in_a_folder_of_their_own(tmp_path):

@@ -42,7 +42,8 @@ def read_folder(
         must be "all" or the name of the CSV file.
     masks_dir: folder, below `root` or absolute, of PNGs with class indices, named like the images (pets/one.png).
     classes: names in the order of the mask indices, which start at 1. By default the columns in their order, or the
-        names found, sorted; with masks and the column `labels` the order must be given.
+        names found in the whole CSV, sorted, so that all its splits have the same; with masks and the column `labels`
+        the order must be given.
     The id of an image is its path without suffix, with "__" for each "/".
     Raises DataError, with all problems at once, for a missing or malformed CSV, unknown class names or values,
     images named twice, and an empty split.
@@ -51,14 +52,14 @@ def read_folder(
     if not root.is_dir():
         raise DataError("no such folder: give the one that holds the images", root)
     path = _find_csv(root, split, labels_csv)
-    header, rows = _read_csv(path)
-    rows = _rows_of_split(path, header, rows, split)
+    header, all_rows = _read_csv(path)
+    rows = _rows_of_split(path, header, all_rows, split)
     listed = "labels" in header
     if masks_dir is not None and listed and classes is None:
         raise DataError("masks need the order of the classes: give classes=[...], the first is mask index 1", path)
     present = _present_names(path, rows, header, listed)
     if classes is None:
-        named = sorted({name for names in present for name in names})
+        named = sorted({name for names in _present_names(path, all_rows, header, listed) for name in names})
         classes = named if listed else [column for column in header if column not in ("image", "split")]
         if not classes:
             raise DataError("no class is named: fill the column labels, or add one column of 0 and 1 a class", path)

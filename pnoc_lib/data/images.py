@@ -6,6 +6,8 @@ Pixels are taken as they lie in the file: an EXIF orientation is ignored, becaus
 
 from __future__ import annotations
 
+import stat
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,6 +20,9 @@ from PIL import Image, UnidentifiedImageError
 
 from pnoc_lib.data.problems import DataError
 
+LONGEST_CLASS = 100  # letters of a class name: figures and tables have no room for more
+LONGEST_ID = 200  # bytes of an id: file names end at 255, and stores add to it
+FLATTEST = 64  # longer side over shorter side of an image: beyond it, resizing the shorter one asks for gigabytes
 VOID = 255  # mask value of pixels that count for nobody: object borders, difficult regions
 
 
@@ -145,9 +150,14 @@ def read_image(path: Path) -> Image.Image:
     """Decode an image file to RGB.
 
     Grey, palette and CMYK images are converted, 16-bit grey keeps its 8 upper bits, transparency is dropped.
-    Raises DataError when the file is missing, empty, cut short or no image.
+    Raises DataError when the file is missing, empty, cut short, no image, of 32 bits a channel (their range is
+    anybody's guess) or more than 64 times as long as high.
     """
     image = _decode(path, "image")
+    if max(image.size) > FLATTEST * min(image.size):
+        raise DataError(f"image is {image.width} x {image.height} pixels: cut it to a shape nearer to a square", path)
+    if image.mode == "F" or (image.mode == "I" and image.format != "PNG"):
+        raise DataError(f"image has 32 bits a channel (mode {image.mode}): save it with 8 or 16 bits", path)
     if image.mode.startswith("I"):  # 16-bit grey: `convert` would clip it to white
         image = Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
     return image.convert("RGBA" if "transparency" in image.info else "RGB").convert("RGB")
@@ -156,9 +166,11 @@ def read_image(path: Path) -> Image.Image:
 def read_index_mask(path: Path) -> np.ndarray:
     """(H, W) uint8 class indices of a PNG with a palette (its indices, not its colours) or in 8-bit grey.
 
-    Raises DataError when the file is missing, empty, cut short, no image, or holds colours.
+    Raises DataError when the file is missing, empty, cut short, no image, a JPEG, or holds colours.
     """
     image = _decode(path, "mask")
+    if image.format == "JPEG":
+        raise DataError("mask is a JPEG, which blurs class indices: save it as PNG from the source", path)
     if image.mode not in ("P", "L"):
         raise DataError(
             f"mask holds colours or other values (mode {image.mode}), not class indices: "
@@ -180,13 +192,31 @@ def check_classes(classes: Sequence[str]) -> None:
     repeated = _repeated(classes)
     if repeated:
         raise DataError(f"classes must differ, got {', '.join(repeated[:5])} more than once: name every class once")
+    for name in classes:
+        if not isinstance(name, str) or not name.strip():
+            raise DataError(f"a class needs a name, got {name!r}: give every class one")
+        if len(name) > LONGEST_CLASS:
+            raise DataError(
+                f"class {name[:20]!r}... has {len(name)} letters: give it a name of at most {LONGEST_CLASS}"
+            )
+        if unseen := [sign for sign in name if unicodedata.category(sign) in ("Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp")]:
+            raise DataError(f"class {name!a} holds a sign that nobody sees, {unseen[0]!a}: write it without")
+    alike: dict[str, str] = {}
+    for name in classes:
+        other = alike.setdefault(" ".join(unicodedata.normalize("NFKC", name).casefold().split()), name)
+        if other != name:
+            raise DataError(f"classes {other!a} and {name!a} differ in spelling only: write one name for both")
 
 
 def _decode(path: Path, what: str) -> Image.Image:
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would never end
+            raise DataError(f"{what} is no regular file: put the file there", path)
         with Image.open(path) as image:
             image.load()
             return image
+    except DataError:
+        raise
     except FileNotFoundError:
         problem = f"no such {what}: put the file there, or take its id off the list"
     except UnidentifiedImageError:
@@ -198,6 +228,11 @@ def _decode(path: Path, what: str) -> Image.Image:
 
 
 def _positions(ids: Sequence[str]) -> dict[str, int]:
+    for id in ids:
+        if len(id.encode(errors="replace")) > LONGEST_ID:
+            raise DataError(f'id "{id[:40]}..." has {len(id)} letters: ids are file names, keep them below {LONGEST_ID}')
+        if any(unicodedata.category(sign) == "Cc" for sign in id):
+            raise DataError(f"id {id!a} holds a control character: ids are file names, write it without")
     repeated = _repeated(ids)
     if repeated:
         raise DataError(f"ids must differ, got {', '.join(repeated[:5])} more than once: name every image once")

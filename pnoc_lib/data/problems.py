@@ -20,6 +20,9 @@ class DataError(ValueError):
     """The data are not as the reader needs them: what is wrong (and in which file), what was given, what to do."""
 
     def __init__(self, problem: str, file: Path | str | None = None) -> None:
+        # a loader process hands its error on as text, "Caught DataError in ...", with the traceback above the sentence
+        if problem.startswith(f"Caught {type(self).__name__} in "):
+            problem = problem.rpartition(f"{type(self).__name__}: ")[2].rstrip()
         super().__init__(problem, file)
         self.problem = problem
         self.file = "" if file is None else str(file)

@@ -14,13 +14,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from pnoc_lib.data import agreement
 from pnoc_lib.data.coco import read_coco
 from pnoc_lib.data.folder import read_folder
 from pnoc_lib.data.images import VOID
 from pnoc_lib.data.images import LabeledImages
 from pnoc_lib.data.images import Masks
+from pnoc_lib.data.images import present_classes
 from pnoc_lib.data.problems import DataError
 from pnoc_lib.data.problems import gather
 from pnoc_lib.data.problems import raise_all
@@ -66,6 +69,8 @@ def read(kind: str, root: Path | str, split: str, **options: Any) -> tuple[Label
     unknown = [name for name in options if name not in known]
     if unknown:
         raise DataError(f'data of kind "{kind}" take no option {", ".join(unknown)}: use {", ".join(known)}')
+    if kind == "toyvoc" and not Path(root).exists():
+        raise DataError("no ToyVOC here: draw it first, by 00_data or toyvoc.write", root)
     images, masks = READERS[kind](root, split, **options)
     return dataclasses.replace(images, name=kind) if kind == "toyvoc" else images, masks
 
@@ -74,19 +79,20 @@ def check(
     images: LabeledImages,
     masks: Masks | None = None,
     *,
-    labels_required: bool = True,
     workers: int | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
     """Open every image and every mask, and list what is wrong: columns id, file, problem; no row when all is well.
 
     Found are images and masks that are missing, empty, cut short or no image, masks of another size than their
-    image, with colours in place of indices, or with an index that no class has, images without a mask or without a
-    class, and a split without images.
-    labels_required: False when images without a class are no problem (evaluation; COCO14 has some).
+    image, with colours in place of indices, or with an index that no class has, images without a mask, masks that
+    contradict most labels, and a split without images or without any label.
+    An image without a class is no problem: training passes over it, and in evaluation it is all background.
     workers: threads, default one a processor and at most 8.   progress: show a progress bar.
     A class in the label and not in the mask is no problem: a boxed object may own no pixel.
     """
+
+    in_masks = np.zeros_like(images.labels)
 
     def look(id: str) -> list[tuple[str, str, str]]:
         path = images.paths[images.index(id)]
@@ -95,12 +101,11 @@ def check(
             size = images.image(id).size
         except DataError as error:
             found.append((id, error.file or str(path), error.problem))
-        if labels_required and not images.label(id).any():
-            found.append((id, str(path), "image has no class: leave it out with images.with_labels()"))
         if masks is None:
             return found
         try:
-            shape = masks.mask(id).shape
+            mask = masks.mask(id)
+            shape, in_masks[images.index(id)] = mask.shape, present_classes(mask, len(images.classes))
         except DataError as error:
             found.append((id, error.file or str(path), error.problem))
         if size and shape and size != shape[::-1]:
@@ -118,6 +123,10 @@ def check(
     ]
     if not len(images):
         rows.append(("", "", f'split "{images.split}" of {images.name} is empty: give a list that names images'))
+    elif not images.labels.any():
+        rows.append(("", "", f'no image of split "{images.split}" of {images.name} has a class: add labels'))
+    elif images.label_source == "boxes" and (sentence := agreement.contradictions(images.labels, in_masks)):
+        rows.append(("", "", sentence))
     return pd.DataFrame(rows, columns=["id", "file", "problem"], dtype=str)
 
 

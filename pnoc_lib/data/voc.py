@@ -51,8 +51,8 @@ def read_voc(
     split: the list ImageSets/Segmentation/<split>.txt; "trainaug" is also found as train_aug.txt.
     ids_file: another list of ids, one a line, instead; `split` is then only a name.
     labels: "boxes" for the classes of the box annotations (objects marked difficult count, boxes without width or
-        height do not), "masks" for the classes with at least one mask pixel, "auto" for boxes when every id of the
-        list has its XML file and masks otherwise. `label_source` of the result says which it was.
+        height do not), "masks" for the classes with at least one mask pixel, "auto" for boxes when the ids of the list
+        have XML files and masks when none has. `label_source` of the result says which it was.
     classes: names in the order of the mask indices, which start at 1; VOC12's by default.
     Masks are PNGs with class indices, from SegmentationClassAug where it has the id, else from SegmentationClass;
     None when neither folder is there. Images and masks are opened when asked for: `data.check` looks at all of them.
@@ -66,8 +66,7 @@ def read_voc(
     ids = read_ids(Path(ids_file) if ids_file else _split_list(folder, split))
     masks = _find_masks(folder, ids, classes)
     if labels == "auto":
-        annotated = {path.stem for path in (folder / "Annotations").glob("*.xml")}
-        labels = "boxes" if annotated.issuperset(ids) else "masks"
+        labels = "boxes" if _all_annotated(folder / "Annotations", ids) else "masks"
     if labels == "masks" and masks is None:
         raise DataError(
             f"no labels: there are neither masks ({' or '.join(MASK_FOLDERS)}) nor Annotations for every image "
@@ -78,7 +77,9 @@ def read_voc(
         raise DataError(f"no masks of {split} to take labels from: {WHERE_SBD_GOES.format(folder=folder)}", folder)
     bar = f"labels from {labels}" if progress else None
     if labels == "boxes":
-        rows = gather(lambda id: boxed_classes(folder / "Annotations" / f"{id}.xml", classes), ids, progress=bar)
+        notes = _by_stem(folder / "Annotations", (".xml",))
+        sources = [notes.get(id, folder / "Annotations" / f"{id}.xml") for id in ids]
+        rows = gather(lambda path: boxed_classes(path, classes), sources, progress=bar)
     else:
         rows = gather(lambda id: present_classes(masks.mask(id), len(classes)), ids, progress=bar)
     images = _by_stem(folder / "JPEGImages", IMAGE_SUFFIXES)
@@ -103,28 +104,58 @@ def read_masks(folder: Path | str, ids: Sequence[str] | None = None, *, classes:
 def boxed_classes(path: Path, classes: Sequence[str]) -> np.ndarray:
     """(C,) uint8, 1 for every class with a box of positive width and height in a VOC annotation file.
 
-    Raises DataError when the file is missing or broken, or when an object has an unknown name or no box.
+    Raises DataError when the file is missing, broken or of another kind, or when an object has an unknown name, no
+    box, one with its corners exchanged, or one that lies outside of the image whose size the file gives.
     """
     present = np.zeros(len(classes), np.uint8)
     try:
-        objects = ET.parse(path).getroot().findall("object")
+        root = ET.parse(path).getroot()
     except FileNotFoundError:
         raise DataError('no such annotation: add it, or read labels="masks"', path) from None
     except (ET.ParseError, OSError, ValueError) as error:
         raise DataError(f"annotation is no readable XML ({error}): get the file again", path) from None
-    for item in objects:
+    if root.tag != "annotation":  # also one with a name space, in which no object would be found
+        raise DataError(f"annotation begins with <{root.tag}>, not <annotation>: give VOC's XML", path)
+    width, height = (_number(root.findtext(f"size/{side}")) or np.inf for side in ("width", "height"))
+    for item in root.findall("object"):
         name = (item.findtext("name") or "").strip()
         if name not in classes:
             raise DataError(f'unknown object name "{name}": use one of {", ".join(classes)}', path)
-        try:
-            left, top, right, bottom = (
-                float(item.findtext(f"bndbox/{edge}") or "") for edge in ("xmin", "ymin", "xmax", "ymax")
-            )
-        except ValueError:
-            raise DataError(f'object "{name}" has no complete box: give xmin, ymin, xmax and ymax', path) from None
+        corners = [_number(item.findtext(f"bndbox/{edge}")) for edge in ("xmin", "ymin", "xmax", "ymax")]
+        if None in corners:
+            raise DataError(f'object "{name}" has no complete box: give xmin, ymin, xmax and ymax', path)
+        left, top, right, bottom = corners
+        if right < left or bottom < top:
+            raise DataError(f'object "{name}" has a box from {left:g}, {top:g} to {right:g}, {bottom:g}: '
+                            "give the upper left corner first", path)
+        if left > width or top > height or right <= 0 or bottom <= 0:
+            raise DataError(f'object "{name}" has a box outside of the image of {width:g} x {height:g} pixels: '
+                            "correct the box or the size", path)
         if right > left and bottom > top:
             present[classes.index(name)] = 1
     return present
+
+
+def _number(text: str | None) -> float | None:
+    """The finite number that a text is, or None."""
+    try:
+        number = float(text or "")
+    except ValueError:
+        return None
+    return number if np.isfinite(number) else None
+
+
+def _all_annotated(folder: Path, ids: Sequence[str]) -> bool:
+    """Whether every id has its XML file (True) or none has (False); DataError where some lack it."""
+    annotated = _by_stem(folder, (".xml",))
+    missing = [id for id in ids if id not in annotated]
+    if missing and len(missing) < len(ids):
+        raise DataError(
+            f"{len(missing)} of {len(ids)} images have no annotation, such as {missing[0]}.xml: "
+            'add them, or read labels="masks"',
+            folder,
+        )
+    return not missing
 
 
 def read_ids(path: Path) -> tuple[str, ...]:

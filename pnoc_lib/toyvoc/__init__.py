@@ -189,19 +189,52 @@ def _check(*, size: int = 160, train: int = 1, val: int = 1, seed: int = 0) -> N
 
 
 def _finished(root: Path, wanted: dict) -> bool:
-    """True when `root` holds exactly what is wanted; FileExistsError when it holds anything but a beginning of it."""
+    """True when `root` holds exactly what is wanted; FileExistsError when it holds anything but a beginning of it.
+
+    A file without content, as a power cut leaves it, or a list that is too short makes it a beginning: what is missing
+    is drawn again.
+    """
+    if root.exists() and not root.is_dir():
+        raise FileExistsError(f"{root} is a file: name an empty or a new folder for ToyVOC")
     for name in (MARKER, STARTED):
         if (root / name).is_file():
+            if not files.has_content(root / name):
+                raise FileExistsError(
+                    f"{root / name} is empty, as a power cut leaves it: delete {root}, it is drawn again in seconds"
+                )
             found = files.read_json(root / name)
             if found == wanted:
-                return name == MARKER
+                return name == MARKER and _is_whole(root, wanted)
+            found = found if isinstance(found, dict) else {}
             differs = ", ".join(f"{k} {found.get(k)} (not {v})" for k, v in wanted.items() if found.get(k) != v)
             raise FileExistsError(
                 f"{root} holds another ToyVOC, with {differs}: delete that folder or name another one"
             )
-    if (root / "JPEGImages").exists():
-        raise FileExistsError(f"{root} holds images that ToyVOC did not write: name an empty or a new folder")
+    foreign = sorted(path.name for path in root.iterdir() if not path.name.startswith(".")) if root.is_dir() else []
+    if foreign:
+        raise FileExistsError(
+            f"{root} holds {', '.join(foreign[:3])}{' ...' if len(foreign) > 3 else ''}, which ToyVOC did not write: "
+            "name an empty or a new folder"
+        )
     return False
+
+
+def _is_whole(root: Path, wanted: dict) -> bool:
+    for split in ("train", "val"):
+        path = root / "ImageSets" / "Segmentation" / f"{split}.txt"
+        ids = path.read_text(encoding="utf-8").split() if files.has_content(path) else []
+        if len(ids) != wanted[split] or not all(files.has_content(file) for id in ids for file in _files_of(root, id)):
+            return False
+    return True
+
+
+def _files_of(root: Path | str, id: str) -> tuple[Path, Path, Path]:
+    """Photo, mask and annotation of an image."""
+    return (
+        Path(root, "JPEGImages", f"{id}.jpg"),
+        Path(root, "SegmentationClass", f"{id}.png"),
+        Path(root, "Annotations", f"{id}.xml"),
+    )
 
 
 def _jobs(split: str, index: int, n: int, seed: int) -> list[tuple[str, LabelSet, np.ndarray, tuple[int, int, int]]]:
@@ -217,9 +250,8 @@ def _jobs(split: str, index: int, n: int, seed: int) -> list[tuple[str, LabelSet
 
 def _write_image(root: str, job: tuple, size: int) -> None:
     name, kind, shares, seed = job
-    picture, label = Path(root, "JPEGImages", f"{name}.jpg"), Path(root, "SegmentationClass", f"{name}.png")
-    notes = Path(root, "Annotations", f"{name}.xml")
-    if picture.is_file() and label.is_file() and notes.is_file():
+    picture, label, notes = _files_of(root, name)
+    if all(files.has_content(path) for path in (picture, label, notes)):
         return
     image, mask, boxes = draw(kind, np.random.default_rng(seed), size, shares=shares)
     with files.atomic(picture) as path:
