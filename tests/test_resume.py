@@ -12,12 +12,14 @@ import time
 import pytest
 import tiny
 import torch
+from test_loop import build, recipe
+from test_loop import state as left_by_recipe
 from torch import nn
 
 from pnoc_lib import files
 from pnoc_lib.priors import networks, training
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(["pnoc_lib.priors.training", "pytest"])
 SHORT = {"epochs": 2, "batch_size": 6, "crop_size": 32, "resize_min": 30, "resize_max": 40, "momentum": 0.9, "lr": 0.02}
@@ -146,3 +148,24 @@ def test_a_kill_in_the_evaluation_of_an_epoch_changes_nothing(images, tmp_path, 
     assert finish(images, tmp_path / "killed", settings, die_in_epoch=epoch) == -signal.SIGKILL  # evaluated again
     assert finish(images, tmp_path / "killed", settings) == 0
     assert left(tmp_path / "killed") == left(tmp_path / "whole")
+
+
+def toy(folder):
+    """A recipe with Adam, accumulation and a data set of its own, slowed down so that a kill falls amid it."""
+    torch.set_num_threads(1)
+    recipe(folder, build(), epochs=20, seconds=0.0, watch=lambda at: time.sleep(0.01))
+
+
+def test_adam_and_a_data_set_of_its_own_survive_kills_at_random_moments(tmp_path):
+    recipe(tmp_path / "whole", build(), epochs=20)
+    moments, reached = random.Random(1), set()
+    for _ in range(12):
+        process = SERVER.Process(target=toy, args=(tmp_path / "killed",))
+        process.start()
+        process.join(moments.uniform(0.05, 0.8))
+        process.kill()
+        process.join(20)
+        reached.add(position(tmp_path / "killed"))
+    recipe(tmp_path / "killed", build(), epochs=20)
+    assert left_by_recipe(tmp_path / "killed") == left_by_recipe(tmp_path / "whole")
+    assert len({step for step in reached if step and step < 40}) >= 2
