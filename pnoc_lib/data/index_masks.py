@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -33,6 +34,13 @@ class MaskFolder:
     def write(self, image_id: str, mask: np.ndarray) -> None:
         """Keep the mask of one image; see `write_mask`."""
         write_mask(self.path(image_id), mask)
+
+    def digest(self, ids: Iterable[str]) -> str:
+        """Sixteen hexadecimal digits of the masks of these images: what a training that reads them depends on."""
+        state = hashlib.sha256()
+        for image_id in ids:
+            state.update(image_id.encode() + b"\0" + self.path(image_id).read_bytes())
+        return state.hexdigest()[:16]
 
     def renew(self, made_of: Mapping[str, Any]) -> int:
         """Empty the folder unless its masks were made of the same: weights, stores, settings.

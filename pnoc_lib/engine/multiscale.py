@@ -123,7 +123,7 @@ def fill_store(
     done = len(images) - len(todo)
     bar = tqdm(total=len(images), initial=done, desc=progress, unit="image", mininterval=1, disable=progress is None)
     with bar, ThreadPoolExecutor(2) as threads:
-        for ids, pixels in _batches(todo, batch_size, threads):
+        for ids, pixels in batches(todo, batch_size, threads):
             for image_id, maps in zip(ids, maps_of(pixels), strict=True):
                 classes, kept = keep(maps, images.label(image_id))
                 size = tuple(pixels.shape[-2:])
@@ -132,7 +132,7 @@ def fill_store(
     return len(todo)
 
 
-def _batches(images: LabeledImages, batch_size: int, threads: ThreadPoolExecutor) -> Iterator[tuple[list[str], Tensor]]:
+def batches(images: LabeledImages, batch_size: int, threads: ThreadPoolExecutor) -> Iterator[tuple[list[str], Tensor]]:
     """Images of equal size together, in chunks of `batch_size`, read ahead of the network."""
 
     def size_of(image_id: str) -> tuple[int, int]:
