@@ -29,7 +29,7 @@ def maps() -> np.ndarray:
 
 def bands(label: np.ndarray) -> list[int]:
     """The value of each band; every one of its pixels has it."""
-    values = [np.unique(label[WHERE == band]) for band in range(4)]
+    values = [np.unique(label[band == WHERE]) for band in range(4)]
     assert all(len(value) == 1 for value in values), values
     return [int(value[0]) for value in values]
 
