@@ -12,8 +12,8 @@ import watched
 from torch import nn
 
 from pnoc_lib.data import augment, samples
-from pnoc_lib.engine import order
-from pnoc_lib.priors import erasing, networks, puzzle, strategies, training
+from pnoc_lib.engine import backbones, batchnorm, depthwise, order
+from pnoc_lib.priors import cam, erasing, networks, puzzle, strategies, training
 from pnoc_lib.priors.training import TrainingSettings
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -224,6 +224,65 @@ def test_training_is_that_of_a_plain_loop(twelve, oc, tmp_path, changes):
     if len(cut):
         change, way = (torch.cat([m.flatten() for m in moves(n, oc).values()]) for n in (noc, plain_noc))
         assert (change - way).norm() <= 0.01 * way.norm()
+
+
+def straight_line(images, s, oc):
+    """Algorithm 1 from its first line to its last, with torch alone for what the loop does; f, noc, losses."""
+    plan, f, noc = s.plan, network(), copy.deepcopy(oc).requires_grad_(True)
+    f.to(memory_format=torch.channels_last), noc.to(memory_format=torch.channels_last)
+    f.train(), batchnorm.freeze_batchnorm(noc.train())
+    groups = {who: backbones.parameter_groups(who, s.lr, weight_decay=s.weight_decay) for who in (f, noc)}
+    sgd = {who: torch.optim.SGD(groups[who], lr=s.lr, momentum=s.momentum) for who in (f, noc)}
+    transform = augment.TrainingTransform(s.crop_size, s.resize_min, s.resize_max, f.mean, f.std, s.augment)
+    drawn = samples.TrainingSamples(images, transform, s.seed)
+    batches, losses = list(order.TrainingOrder(len(images), s.batch_size, s.epochs, s.seed)), []
+
+    def half():
+        return torch.autocast("cpu", torch.bfloat16, enabled=s.precision == "bf16")
+
+    def update(who, period, t):
+        if (t + 1) % period == 0:
+            for group in sgd[who].param_groups:
+                group["lr"] = group["initial_lr"] * (1 - (t // period) / (len(batches) // period)) ** s.power
+            sgd[who].step()
+            sgd[who].zero_grad()
+
+    for t, keys in enumerate(batches):
+        x, y = (torch.stack(values) for values in zip(*(drawn[key] for key in keys), strict=True))
+        r = erasing.draw_class(y, torch.Generator().manual_seed(samples.mix(s.seed, t, 0, 1)))
+        x, time = x.to(memory_format=torch.channels_last), t / len(batches)
+        with depthwise.FastDepthwise(), half():
+            a = f(x).float()
+            merged = puzzle.merge(f(puzzle.tile(x)).float())
+            cls, re_cls = (cam.classification_loss(cam.gap(maps), y) for maps in (a, merged))
+            re = puzzle.reconstruction_loss(a, merged, y)
+            noc.requires_grad_(False)
+            cse = erasing.cse_loss(noc.eval()(erasing.erase_soft(x, a, r)).float(), y, r)
+        loss = cls + re_cls + s.lambda_re * min(time / s.ramp_re, 1) * re
+        loss = loss + (s.lambda_cse_first + (s.lambda_cse - s.lambda_cse_first) * time) * cse
+        loss.backward()
+        update(f, s.accumulation, t)
+        losses.append(loss.item())
+        if (t + 1) % s.k_noc == 0:
+            batchnorm.freeze_batchnorm(noc.requires_grad_(True).train())
+            with depthwise.FastDepthwise(), half():
+                left = noc(erasing.erase_hard(x, a, r, s.delta_noc)).float()
+            (s.lambda_noc * time * cam.classification_loss(cam.gap(left), y)).backward()
+            update(noc, s.accumulation * s.k_noc, t)
+    assert plan.label_smoothing == 0
+    return f, noc, losses
+
+
+@pytest.mark.parametrize("precision", ["no", "bf16"])
+@pytest.mark.parametrize("changes", [{}, {"accumulation": 2, "k_noc": 2, "epochs": 4}], ids=["plain", "accumulated"])
+def test_training_is_a_straight_line_to_the_last_bit(twelve, oc, tmp_path, precision, changes):
+    """Weights of both networks and every loss: the loop adds nothing and rounds nothing."""
+    changes = {"precision": precision, "momentum": 0.9} | changes
+    f, steps, _, noc = train(twelve, tmp_path, oc, **changes)
+    plain, plain_noc, losses = straight_line(twelve, settings(**changes), oc)
+    assert steps["loss"].tolist() == losses
+    assert_same(f, plain)
+    assert_same(noc, plain_noc)
 
 
 # tables
