@@ -151,5 +151,7 @@ def read_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+    except PermissionError:
+        raise PermissionError(f"{path} may not be read: give yourself the right to, or give other weights") from None
     except SafetensorError as error:
         raise ValueError(f"{path} is no complete safetensors file ({error}): delete it and make it again") from None

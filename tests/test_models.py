@@ -350,6 +350,61 @@ def test_loading_what_is_no_network(tmp_path, small):
         networks.load_network(tmp_path / "other.safetensors")
 
 
+def respell(path, change, **metadata):
+    tensors, told = files.read_tensors(path)
+    change(tensors)
+    files.write_tensors(path, tensors, told | metadata)
+
+
+@pytest.mark.parametrize(
+    ("change", "metadata", "sentence"),
+    [
+        (lambda t: t.pop("encoder.model.bn1.weight"), {}, r"it lacks encoder.model.bn1.weight: train it again"),
+        (lambda t: t.update(more=torch.zeros(1)), {}, r"it has more besides: train it again"),
+        (
+            lambda t: t.update({"head.weight": torch.zeros(4, 256, 1, 1)}),
+            {},
+            r"it has head.weight as \(4, 256, 1, 1\) in place of \(3, 256, 1, 1\)",
+        ),
+        (lambda t: None, {"num_classes": "5"}, r"a test_efficientnet of 5 classes, it has head.weight as \(3, 256"),
+        (lambda t: None, {"backbone": "test_resnet"}, r"does not hold a test_resnet .* such faults\)"),
+        (
+            lambda t: None,
+            {"num_classes": "two"},
+            r"'test_efficientnet' with 'two' classes, which cannot be built: give",
+        ),
+        (lambda t: None, {"num_classes": "0"}, r"with '0' classes, which cannot be built"),
+        (lambda t: None, {"backbone": "resnet51"}, r"names a backbone 'resnet51' with '3' classes, which cannot be"),
+    ],
+)
+def test_weights_that_are_not_those_of_the_network_they_name(tmp_path, small, change, metadata, sentence):
+    path = tmp_path / "w.safetensors"
+    networks.save_network(small, path)
+    respell(path, change, **metadata)
+    with pytest.raises(ValueError, match=sentence) as raised:
+        networks.load_network(path)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_text_is_no_file_of_weights(tmp_path):
+    (tmp_path / "notes.pth").write_text("epoch 3: fine\n")
+    with pytest.raises(ValueError, match=r"notes.pth is no file of plain weights"):
+        networks.CAMNetwork("test_resnet", 2, weights=str(tmp_path / "notes.pth"))
+
+
+@pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])
+def test_weights_that_may_not_be_read(tmp_path, monkeypatch, name):
+    (tmp_path / name).write_bytes(b"x")
+
+    def refused(*args, **kwargs):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(weights.torch, "load", refused)
+    monkeypatch.setattr(files, "safe_open", refused)
+    with pytest.raises(PermissionError, match=f"{name} may not be read: give yourself the right to"):
+        networks.CAMNetwork("test_resnet", 2, weights=str(tmp_path / name))
+
+
 # BatchNorm folded into convolutions
 
 

@@ -121,6 +121,73 @@ def test_reconstruction_in_half_precision_is_computed_in_float32(dtype):
     assert loss.item() == pytest.approx(600, rel=0.01)
 
 
+# the reconstruction of normalised maps
+
+
+def test_normalised_reconstruction_by_hand():
+    """psi of (4, 2, -1) is (1, 1/2, 0), of (1, 1, 0.5) it is (1, 1, 1/2): 0 + 1/2 + 1/2 over 2 classes of 3 pixels."""
+    cam = torch.tensor([[[[4.0, 2.0, -1.0]], [[9.0, 0.0, 0.0]]]])
+    merged = torch.tensor([[[[1.0, 1.0, 0.5]], [[0.0, 9.0, 0.0]]]])
+    loss = puzzle.reconstruction_loss(cam, merged, torch.tensor([[1, 0]]), reconstruction="normalised")
+    assert loss.item() == pytest.approx(1 / 6, rel=1e-4)
+
+
+@pytest.mark.parametrize("which", ["whole", "parts"])
+def test_normalised_reconstruction_is_blind_to_the_scale_of_either_map(which):
+    cam, merged = 5 * random(2, 3, 4, 4), 5 * random(2, 3, 4, 4, seed=1)
+    labels = torch.tensor([[1, 0, 1], [0, 1, 1]])
+    before = puzzle.reconstruction_loss(cam, merged, labels, reconstruction="normalised")
+    larger = (7 * cam, merged) if which == "whole" else (cam, 7 * merged)
+    torch.testing.assert_close(
+        puzzle.reconstruction_loss(*larger, labels, reconstruction="normalised"), before, rtol=1e-4, atol=1e-6
+    )
+    assert puzzle.reconstruction_loss(*larger, labels) > 2 * puzzle.reconstruction_loss(cam, merged, labels)
+
+
+def test_normalised_reconstruction_of_a_map_and_its_multiple_is_zero():
+    cam = random(2, 3, 4, 4)
+    loss = puzzle.reconstruction_loss(cam, 3 * cam, torch.ones(2, 3), reconstruction="normalised")
+    assert loss.item() < 1e-4
+
+
+def test_normalised_reconstruction_by_its_gradient():
+    """L = |a / b - q| / 2 for a map (a, b) with peak b and a merged one (q, 1): dL/da = 1 / 2b, dL/db = -a / 2b^2."""
+    cam = torch.tensor([[[[3.0, 5.0]]]], requires_grad=True)
+    merged = torch.tensor([[[[0.2, 1.0]]]], requires_grad=True)
+    puzzle.reconstruction_loss(cam, merged, torch.ones(1, 1), reconstruction="normalised").backward()
+    torch.testing.assert_close(cam.grad, torch.tensor([[[[0.1, -0.06]]]]), rtol=1e-3, atol=1e-6)
+    torch.testing.assert_close(merged.grad, torch.tensor([[[[-0.5, 0.1]]]]), rtol=1e-3, atol=1e-6)
+    assert (cam.grad * cam).sum().abs() < 1e-5  # along its own direction, its scale, a map is not pushed
+
+
+def test_normalised_reconstruction_of_silent_maps():
+    cam, merged = -random(1, 2, 3, 3).abs(), torch.zeros(1, 2, 3, 3)
+    cam.requires_grad_()
+    loss = puzzle.reconstruction_loss(cam, merged, torch.ones(1, 2), reconstruction="normalised")
+    loss.backward()
+    assert loss.item() == 0
+    assert cam.grad.isfinite().all()
+    one = torch.zeros(1, 2, 3, 3)
+    one[0, 0, 1, 1] = 4.0  # against a silent map its whole psi differs: 1 of 18 values
+    assert puzzle.reconstruction_loss(one, merged, torch.ones(1, 2), reconstruction="normalised").item() == (
+        pytest.approx(1 / 18, rel=1e-4)
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_normalised_reconstruction_in_half_precision_is_computed_in_float32(dtype):
+    cam, merged = torch.full((1, 1, 8, 8), 300.0, dtype=dtype), torch.zeros(1, 1, 8, 8, dtype=dtype)
+    loss = puzzle.reconstruction_loss(cam, merged, torch.ones(1, 1), reconstruction="normalised")
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(1)
+
+
+def test_another_reconstruction_is_refused():
+    maps = torch.zeros(1, 1, 2, 2)
+    with pytest.raises(ValueError, match="unknown reconstruction 'scaled': choose one of raw, normalised"):
+        puzzle.reconstruction_loss(maps, maps, torch.ones(1, 1), reconstruction="scaled")
+
+
 def test_equation_3_by_hand_and_its_limit():
     terms = {"cls": torch.tensor(0.5), "re_cls": torch.tensor(0.25), "re": torch.tensor(0.125)}
     assert puzzle.loss(**terms, lambda_re=4.0).item() == 1.25

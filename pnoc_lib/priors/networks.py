@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import timm
 import torch
 from torch import Tensor, nn
 
@@ -52,12 +53,29 @@ def save_network(network: CAMNetwork, path: Path | str) -> None:
 def load_network(path: Path | str) -> CAMNetwork:
     """Build the network that `save_network` wrote at `path`, in evaluation mode.
 
-    Raises FileNotFoundError when there is none, ValueError when the file is truncated or of another kind.
+    Raises FileNotFoundError when there is none, ValueError when the file is truncated, of another kind, or holds other
+    tensors than those of the network that it names.
     """
     tensors, metadata = files.read_tensors(path)
     if not {"backbone", "num_classes"} <= metadata.keys():
         raise ValueError(f"{path} is no CAM network (it names no backbone): give weights written by 01_train_priors")
-    network = CAMNetwork(metadata["backbone"], int(metadata["num_classes"]))
+    backbone, count = metadata["backbone"], metadata["num_classes"]
+    if not timm.is_model(backbone) or not count.isdecimal() or int(count) < 1:
+        raise ValueError(
+            f"{path} names a backbone {backbone!r} with {count!r} classes, which cannot be built: give weights written "
+            "by 01_train_priors"
+        )
+    network = CAMNetwork(backbone, int(count))
+    own = network.state_dict()
+    wrong = [f"lacks {name}" for name in own if name not in tensors]
+    wrong += [f"has {name} besides" for name in tensors if name not in own]
+    shapes = ((name, tuple(own[name].shape), tuple(tensors[name].shape)) for name in own if name in tensors)
+    wrong += [f"has {name} as {given} in place of {needed}" for name, needed, given in shapes if given != needed]
+    if wrong:
+        raise ValueError(
+            f"{path} does not hold a {backbone} of {count} classes, it {wrong[0]}"
+            f"{f' ({len(wrong)} such faults)' if wrong[1:] else ''}: train it again, or give weights that belong to it"
+        )
     network.load_state_dict(tensors)
     return network.eval()
 

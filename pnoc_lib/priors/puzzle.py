@@ -5,6 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from pnoc_lib.priors import cam as cams
+
+RECONSTRUCTIONS = ("raw", "normalised")
+
 
 def tile(images: Tensor) -> Tensor:
     """Cut every image into its four quadrants: tile in Section 2.4.2 and line 4 of Algorithm 1.
@@ -33,12 +37,15 @@ def merge(cams: Tensor) -> Tensor:
     return torch.cat([torch.cat([top_left, top_right], dim=-1), torch.cat([bottom_left, bottom_right], dim=-1)], dim=-2)
 
 
-def reconstruction_loss(cam: Tensor, merged: Tensor, labels: Tensor) -> Tensor:
+def reconstruction_loss(cam: Tensor, merged: Tensor, labels: Tensor, *, reconstruction: str = "raw") -> Tensor:
     """Mean absolute difference of the maps of present classes, L_re in Eq. (3) without its weight.
 
     cam, merged: (N, C, h, w) raw activations of the whole image and of its merged quadrants. labels: (N, C), 0 or 1,
-    never smoothed. Returns a scalar in float32; gradients flow into both maps.
-    Raises ValueError when the shapes do not fit.
+    never smoothed. reconstruction: what is compared, the "raw" maps or the "normalised" ones, psi of Eq. (2).
+    Returns a scalar in float32; gradients flow into both maps.
+    Raises ValueError when the shapes do not fit, or for another `reconstruction`.
+    Beyond the paper: "normalised". Raw maps agree best when both are small, so the term also shrinks them, and the more
+    the larger their mean is against their peak, as it is in small images. Normalised, it is blind to their scale.
     Reads the paper as: absent classes are masked out, yet the mean divides by all C classes (lambda_re is made for
     that): of C = 20, an image of one class counts with a twentieth of its own difference.
     """
@@ -47,7 +54,12 @@ def reconstruction_loss(cam: Tensor, merged: Tensor, labels: Tensor) -> Tensor:
             f"maps {tuple(cam.shape)} and {tuple(merged.shape)} with labels {tuple(labels.shape)} do not fit: "
             "give maps of one shape (N, C, h, w) and labels (N, C)"
         )
-    return ((cam.float() - merged.float()).abs() * labels[:, :, None, None]).mean()
+    if reconstruction not in RECONSTRUCTIONS:
+        raise ValueError(f"unknown reconstruction {reconstruction!r}: choose one of {', '.join(RECONSTRUCTIONS)}")
+    whole, parts = cam.float(), merged.float()
+    if reconstruction == "normalised":
+        whole, parts = cams.normalize_cam(whole), cams.normalize_cam(parts)
+    return ((whole - parts).abs() * labels[:, :, None, None]).mean()
 
 
 def loss(cls: Tensor, re_cls: Tensor, re: Tensor, *, lambda_re: float) -> Tensor:
