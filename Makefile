@@ -6,7 +6,13 @@
 PRESET ?= demo
 CORES ?= all
 PYTHON ?=
-export PYTHON PIP_ARGS TORCH LOCKED UPGRADE
+# texts of the user reach tools/run.py as they are: neither make nor a shell looks inside of them
+override PRESET := $(value PRESET)
+override CORES := $(value CORES)
+override DATA := $(value DATA)
+override SET := $(value SET)
+override PROFILE := $(value PROFILE)
+export PYTHON PIP_ARGS TORCH LOCKED UPGRADE PRESET CORES DATA SET PROFILE
 # idle threads of PyTorch's OpenMP otherwise spin, and a second busy process slows everything tenfold
 export OMP_WAIT_POLICY = PASSIVE
 # keep freed memory: feature maps of the same sizes come again at every step, and fresh pages cost as much as a layer
@@ -27,7 +33,7 @@ help:
 	@echo "make test                 run all tests"
 	@echo "make lab                  open the notebooks in JupyterLab"
 	@echo "make run PRESET=...       run a preset: $$(ls configs/*.yaml | sed 's|configs/||; s|[.]yaml||' | tr '\n' ' ')"
-	@echo "         DATA=FOLDER      of the data set    CORES=N    SET=\"notebook.parameter=value ...\"    DRY=1 to look only"
+	@echo "         DATA=FOLDER      of the data set    CORES=N    SET=\"notebook.parameter=value ...\"    DRY=1 to look only    PROFILE=profiles/slurm"
 	@echo "make html                 make site/ of the executed notebooks in reports/"
 	@echo "make bench                measure the library on this machine"
 	@echo "make hooks                check and strip notebooks before every git commit"
@@ -37,7 +43,7 @@ help:
 	@echo "         TORCH=cpu        PyTorch without CUDA;  LOCKED=no  the newest releases instead of the locked ones"
 
 demo: $(INSTALLED)
-	@$(VENV) tools/run.py demo --cores "$(CORES)" --set "$(SET)"
+	@$(VENV) tools/run.py demo --cores "$$CORES" --set="$$SET"
 	@echo
 	@echo "Done. Look at:"
 	@echo "  reports/demo/             executed notebooks, in order; tables/*.csv and figures/*.png beside them"
@@ -45,7 +51,7 @@ demo: $(INSTALLED)
 	@echo "  make lab                  the notebooks, to read and change"
 
 run: $(INSTALLED)
-	@$(VENV) tools/run.py "$(PRESET)" --cores "$(CORES)" --data "$(DATA)" --set "$(SET)" $(if $(DRY),--dry-run)
+	@$(VENV) tools/run.py --cores="$$CORES" --data="$$DATA" --set="$$SET" --profile="$$PROFILE" $(if $(DRY),--dry-run) -- "$$PRESET"
 
 test: $(INSTALLED)
 	@HF_HUB_OFFLINE=1 $(VENV) -m pytest $(PYTEST_ARGS)

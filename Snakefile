@@ -5,193 +5,92 @@
 
 On a SLURM cluster (Python 3.11 or newer; pip install snakemake-executor-plugin-slurm), one notebook run a job:
 
-    snakemake --executor slurm --jobs 8 --rerun-incomplete --configfile configs/voc12.yaml changes.yaml \
-        --default-resources slurm_account=ACCOUNT slurm_partition=PARTITION gpu=1 cpus_per_task=16 mem_mb=64000 runtime=1440
+    snakemake --profile profiles/slurm --configfile configs/voc12.yaml changes.yaml
 
-Every rule runs one notebook and leaves a manifest, the last thing that a notebook writes. Checkpoints are not
-declared: Snakemake removes the declared outputs of a run that failed, and a stage goes on from its checkpoint.
+One rule serves all stages: a stage is a line of tools/stages.py, and tools/graph.py knows what a preset's runs need.
+A run leaves a manifest, the last thing that its notebook writes, and the executed notebook; both are only replaced by
+a run that ended well. Checkpoints are not declared: a stage that was stopped goes on from its own.
 """
 
-import json
 import os
+import shlex
 import sys
 from pathlib import Path
 
-from pnoc_lib.priors.strategies import STRATEGIES
+ROOT = Path(workflow.basedir)
+sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
+
+import graph
+import presets
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", "1073741824")  # keep freed memory, as in the Makefile
 os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", "4294967296")
 
-
-def stop(sentence):
-    print(sentence, file=sys.stderr)
+try:
+    PIPELINE = graph.Graph(config)
+except presets.PresetError as problem:
+    print(problem, file=sys.stderr)
     sys.exit(1)
 
 
-STAGES = ["00_data", "01_train_priors", "02_infer_priors", "03_analyse_priors", "07_paper_beside_ours", "08_audit"]
-SETTINGS = {"notebooks": "notebooks", "runs_root": "runs", "reports_root": "reports", "strategies": ["cam"], "seeds": [0]}
-
-if not config:
-    stop("no preset given: use make run PRESET=demo, or --configfile configs/demo.yaml")
-CONFIG = {**SETTINGS, **config}
-KNOWN = ["experiment", "common", *SETTINGS, *STAGES]
-if unknown := sorted(set(CONFIG) - set(KNOWN)):
-    stop(f"unknown key in the preset: {', '.join(unknown)}; known are {', '.join(KNOWN)}")
-
-if unknown := sorted(set(CONFIG["strategies"]) - set(STRATEGIES)):
-    stop(f"no strategy {', '.join(unknown)}: there are {', '.join(STRATEGIES)}")
-for stage in STAGES:
-    blocks = {name for name, value in (CONFIG.get(stage) or {}).items() if isinstance(value, dict)}
-    if unknown := sorted(blocks - set(STRATEGIES)):
-        stop(f"{stage} has a block for {', '.join(unknown)}, which is no strategy: there are {', '.join(STRATEGIES)}")
-
-EXPERIMENT = CONFIG["experiment"]
-RUNS, REPORTS = f"{CONFIG['runs_root']}/{EXPERIMENT}", f"{CONFIG['reports_root']}/{EXPERIMENT}"
-SPLIT = (CONFIG.get("common") or {}).get("eval_split", "val")
-LIBRARY = sorted(str(path) for path in Path("pnoc_lib").rglob("*") if path.suffix in (".py", ".csv"))
-RUN_ID = "{strategy}-s{seed}"
+def key(stage, wildcards):
+    """Stage, name and seed of the run behind some wildcards; without a name where it runs once an experiment."""
+    seed = getattr(wildcards, "seed", None)
+    return stage, getattr(wildcards, "run", ""), None if seed is None else int(seed)
 
 
-def parameters(stage, *, common=True, **more):
-    """The parameters of one notebook run as JSON: the preset's common ones, its own, those of the wildcards.
-
-    A block under the name of a strategy, `01_train_priors: {p-noc: {batch_size: 16}}`, is for its runs alone.
-    common: not for notebooks that read no images and so declare no data set.
-    """
-
-    def values(wildcards):
-        given = {"experiment": EXPERIMENT, "runs_root": CONFIG["runs_root"], "reports_root": CONFIG["reports_root"]}
-        own = CONFIG.get(stage) or {}
-        given |= ((CONFIG.get("common") or {}) if common else {}) | own
-        given |= own.get(getattr(wildcards, "strategy", None)) or {}
-        given = {name: value for name, value in given.items() if not isinstance(value, dict)}
-        if given.get("from_oc") and getattr(wildcards, "strategy", None) == "cam":
-            given["from_oc"] = False  # it is the oc
-        given |= {name: value(wildcards) if callable(value) else value for name, value in more.items()}
-        text = json.dumps(given, sort_keys=True)
-        return text.replace("{experiment}", EXPERIMENT)
-
-    return values
+def needed(stage):
+    """The manifests that must be there before a run of a stage begins."""
+    return lambda wildcards: PIPELINE.manifests(PIPELINE.runs[key(stage, wildcards)].needs)
 
 
-def notebook(stage):
-    return f"{CONFIG['notebooks']}/{stage}.ipynb"
+def given(stage):
+    """The parameters of a run of a stage."""
+    return lambda wildcards: PIPELINE.parameters(*key(stage, wildcards))
 
 
-TOOL = os.path.relpath(Path(workflow.basedir) / "tools" / "execute.py")
-# the filter drops what every kernel says when it starts, that it is reached over a local socket
-QUIETLY = "2> >(grep -v --line-buffered IPKernelApp >&2 || true)"
-EXECUTE = f"{sys.executable!r} {TOOL!r} {{input.notebook:q}} {{output.notebook:q}} {{params.parameters:q}} {QUIETLY}"
-ONE_RUN = {"strategy": lambda wildcards: wildcards.strategy, "seed": lambda wildcards: int(wildcards.seed)}
-ALL_RUNS = {"strategies": CONFIG["strategies"], "seeds": CONFIG["seeds"]}
+def word(path):
+    """A path as a word of the shell that Snakemake does not take for a pattern."""
+    return shlex.quote(str(path)).replace("{", "{{").replace("}", "}}")
 
 
-def ordinary_classifier(wildcards):
-    """The run whose weights this one begins with or erases by: that of strategy cam with the same seed."""
-    own = CONFIG.get("01_train_priors") or {}
-    given = {**own, **(own.get(wildcards.strategy) or {})}
-    needed = wildcards.strategy != "cam" and (STRATEGIES[wildcards.strategy].eraser or given.get("from_oc"))
-    if not needed or given.get("oc_weights"):
-        return []
-    return f"{RUNS}/01_train_priors/cam-s{wildcards.seed}/manifest.json"
+TOOL = word(os.path.relpath(ROOT / "tools" / "execute.py"))
+THREADS = "OMP_NUM_THREADS={threads} MKL_NUM_THREADS={threads}"
+EXECUTE = f"{THREADS} {word(sys.executable)} {TOOL} {{input.notebook:q}} {{output.notebook:q}} {{params.parameters:q}} 2>&1"
 
 
 wildcard_constraints:
-    strategy=r"[a-z-]+?",
+    run=presets.NAME.pattern,
     seed=r"\d+",
+
+
+onstart:
+    graph.remember()
 
 
 rule all:
     input:
-        f"{RUNS}/03_analyse_priors/manifest.json",
-        f"{RUNS}/07_paper_beside_ours/manifest.json",
-        f"{RUNS}/08_audit/manifest.json",
+        PIPELINE.manifests(PIPELINE.runs),
     default_target: True
 
 
-rule data:
-    input:
-        notebook=notebook("00_data"),
-        library=LIBRARY,
-    output:
-        manifest=f"{RUNS}/00_data/manifest.json",
-        notebook=f"{REPORTS}/00_data.ipynb",
-    params:
-        parameters=parameters("00_data"),
-    threads: workflow.cores or 16
-    shell:
-        EXECUTE
+for stage in PIPELINE.declared:
 
-
-rule train_priors:
-    input:
-        f"{RUNS}/00_data/manifest.json",
-        ordinary_classifier,
-        notebook=notebook("01_train_priors"),
-        library=LIBRARY,
-    output:
-        manifest=f"{RUNS}/01_train_priors/{RUN_ID}/manifest.json",
-        notebook=f"{REPORTS}/01_train_priors-{RUN_ID}.ipynb",
-    params:
-        parameters=parameters("01_train_priors", **ONE_RUN),
-    threads: workflow.cores or 16
-    shell:
-        EXECUTE
-
-
-rule infer_priors:
-    input:
-        f"{RUNS}/01_train_priors/{RUN_ID}/manifest.json",
-        notebook=notebook("02_infer_priors"),
-        library=LIBRARY,
-    output:
-        manifest=f"{RUNS}/02_infer_priors/{RUN_ID}/{SPLIT}/manifest.json",
-        notebook=f"{REPORTS}/02_infer_priors-{RUN_ID}.ipynb",
-    params:
-        parameters=parameters("02_infer_priors", **ONE_RUN),
-    threads: workflow.cores or 16
-    shell:
-        EXECUTE
-
-
-rule analyse_priors:
-    input:
-        expand(f"{RUNS}/02_infer_priors/{RUN_ID}/{SPLIT}/manifest.json", strategy=CONFIG["strategies"], seed=CONFIG["seeds"]),
-        notebook=notebook("03_analyse_priors"),
-        library=LIBRARY,
-    output:
-        manifest=f"{RUNS}/03_analyse_priors/manifest.json",
-        notebook=f"{REPORTS}/03_analyse_priors.ipynb",
-    params:
-        parameters=parameters("03_analyse_priors", **ALL_RUNS),
-    threads: workflow.cores or 16
-    shell:
-        EXECUTE
-
-
-rule paper_beside_ours:
-    input:
-        f"{RUNS}/03_analyse_priors/manifest.json",
-        notebook=notebook("07_paper_beside_ours"),
-        library=LIBRARY,
-    output:
-        manifest=f"{RUNS}/07_paper_beside_ours/manifest.json",
-        notebook=f"{REPORTS}/07_paper_beside_ours.ipynb",
-    params:
-        parameters=parameters("07_paper_beside_ours", common=False),
-    shell:
-        EXECUTE
-
-
-rule audit:
-    input:
-        notebook=notebook("08_audit"),
-        library=LIBRARY,
-    output:
-        manifest=f"{RUNS}/08_audit/manifest.json",
-        notebook=f"{REPORTS}/08_audit.ipynb",
-    params:
-        parameters=parameters("08_audit", common=False),
-    shell:
-        EXECUTE
+    rule:
+        name:
+            stage
+        input:
+            needed(stage),
+            notebook=PIPELINE.notebook(stage),
+            library=PIPELINE.library(stage),
+        output:
+            manifest=update(PIPELINE.manifest(stage)),
+            notebook=update(PIPELINE.report(stage)),
+        params:
+            parameters=given(stage),
+        threads: PIPELINE.threads
+        resources:
+            **PIPELINE.resources(stage),
+        shell:
+            EXECUTE

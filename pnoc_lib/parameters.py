@@ -2,25 +2,56 @@
 
 papermill injects whatever it is given and only warns about a name it does not know. A set-up cell calls
 
-    settings = parameters.check(globals(), epochs=parameters.at_least(1), strategy=parameters.one_of("cam"))
+    settings = parameters.check(globals())
 
-and stops there if something is wrong. The annotated literals of the cell tagged `parameters` are the declaration.
+and stops there if something is wrong. The annotated literals of the cell tagged `parameters`, with the ranges in their
+comments, are the declaration (see `declarations`); whoever starts notebooks checks the same with `problems`.
 """
 
 from __future__ import annotations
 
-import ast
 import difflib
 import math
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Mapping, MutableMapping
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+from pnoc_lib.declarations import (
+    Parameter,
+    Rule,
+    at_least,
+    at_most,
+    between,
+    declared,
+    each,
+    more_than,
+    multiple_of,
+    non_empty,
+    one_of,
+    path_exists,
+)
 
-Rule = Callable[[Any, Mapping[str, Any]], "str | None"]  # (value, all values) -> what is wrong, or None
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "Parameter",
+    "ParameterError",
+    "at_least",
+    "at_most",
+    "between",
+    "check",
+    "declared",
+    "each",
+    "more_than",
+    "multiple_of",
+    "non_empty",
+    "one_of",
+    "path_exists",
+    "problems",
+    "show",
+]
 
 _LITERALS = (bool, int, float, str, list, dict, tuple, type(None))
 _IPYTHON = {"In", "Out", "exit", "quit", "open", "get_ipython"}
@@ -39,8 +70,9 @@ def check(namespace: MutableMapping[str, Any], /, **rules: Rule | Iterable[Rule]
     """Check the parameters of a notebook and return them, in the order of the `parameters` cell.
 
     namespace: the notebook's `globals()`. Its annotated names are the parameters; the annotations are their types
-    (bool, int, float, str, list, dict, `list[float]`, `int | None`, ...). An int will do for a float.
-    rules: for some parameters a rule, or several, of this module.
+    (bool, int, float, str, list, dict, `list[float]`, `int | None`, ...), the comments state their ranges. An int will
+    do for a float.
+    rules: a rule, or several, for parameters whose range a comment cannot state; they take its place.
     Raises ParameterError, with every problem in one sentence, for: a value of another type, a float that is not
     finite, a value that breaks its rule, a parameter without a value, an unknown name.
 
@@ -49,134 +81,70 @@ def check(namespace: MutableMapping[str, Any], /, **rules: Rule | Iterable[Rule]
     number of variables by the time the set-up cell runs again. A name that was complained about is removed, so that
     a corrected cell can be run again without a restart of the kernel.
     """
-    types_ = _annotations(namespace)
-    problems = [
+    known = _declarations(namespace)
+    problems_ = [
         f"rule for {name!r}, which is no parameter: annotate it in the parameters cell"
         for name in rules
-        if name not in types_
+        if name not in known
     ]
-    values: dict[str, Any] = {}
-    for name, expected in types_.items():
-        if name not in namespace:
-            problems.append(f"{name} has no value: give it one in the parameters cell")
-            continue
-        value = namespace[name]
-        if problem := _type_problem(value, expected):
-            problems.append(f"{name} {problem}")
-        else:
-            values[name] = _converted(value, expected)
-    for name, some in rules.items():
-        if values.get(name) is None:
-            continue  # of a wrong type, which was said, or None, which its type allows
-        for rule in [some] if callable(some) else some:
-            if problem := rule(values[name], values):
-                problems.append(f"{name} {problem}, got {values[name]!r}")
+    absent = [name for name in known if name not in namespace]
+    problems_ += [f"{name} has no value: give it one in the parameters cell" for name in absent]
+    values = {name: namespace[name] for name in known if name in namespace}
+    problems_ += problems(known, values, **rules)
     if not namespace.get(_CHECKED):
-        for name in _unknown(namespace, types_):
-            close = difflib.get_close_matches(name, types_, n=1, cutoff=0.5)
-            hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(types_)}"
-            problems.append(f"unknown parameter {name!r}: {hint}")
+        for name in _unknown(namespace, known):
+            close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+            hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
+            problems_.append(f"unknown parameter {name!r}: {hint}")
             del namespace[name]
-    if problems:
-        count = "a parameter is wrong" if len(problems) == 1 else f"{len(problems)} problems with the parameters"
-        raise ParameterError(f"{count}: {'; '.join(problems)}")
+    if problems_:
+        count = "a parameter is wrong" if len(problems_) == 1 else f"{len(problems_)} problems with the parameters"
+        raise ParameterError(f"{count}: {'; '.join(problems_)}")
     namespace[_CHECKED] = True
-    return values
+    return {name: _converted(value, known[name].kind) for name, value in values.items()}
+
+
+def problems(known: Mapping[str, Parameter], values: Mapping[str, Any], /, **rules: Rule | Iterable[Rule]) -> list[str]:
+    """What is wrong with values of declared parameters: their types, then their ranges; empty when nothing is.
+
+    known: as from `declared`. values: of some or all of them; the others have their defaults. rules: see `check`.
+    """
+    found = []
+    right = {name: one.default for name, one in known.items() if name not in values}
+    for name, value in values.items():
+        if problem := _type_problem(value, known[name].kind):
+            found.append(f"{name} {problem}")
+        else:
+            right[name] = _converted(value, known[name].kind)
+    for name in values:
+        if right.get(name) is None:
+            continue  # of a wrong type, which was said, or None, which its type allows
+        some = rules.get(name) or tuple(known[name].rules())
+        for rule in [some] if callable(some) else some:
+            if problem := rule(right[name], right):
+                found.append(f"{name} {problem}, got {right[name]!r}")
+    return found
 
 
 def show(settings: Mapping[str, Any], *, across: int = 3) -> pd.DataFrame:
     """The checked parameters as a small table to echo: `name = value` as Python writes it, down `across` columns."""
+    import pandas as pd  # here, so that whoever starts notebooks need not wait for it
+
     cells = [f"{name} = {value!r}" for name, value in settings.items()]
     rows = -(-len(cells) // across)
     columns = {" " * k: pd.Series(cells[k * rows : (k + 1) * rows]) for k in range(across)}
     return pd.DataFrame(columns).fillna("").set_axis([""] * rows, axis=0)
 
 
-def at_least(low: float | str) -> Rule:
-    """At least `low`, a number or the name of another parameter."""
-    return _compare("at least", low, lambda value, bound: value >= bound)
-
-
-def at_most(high: float | str) -> Rule:
-    """At most `high`, a number or the name of another parameter."""
-    return _compare("at most", high, lambda value, bound: value <= bound)
-
-
-def more_than(low: float | str) -> Rule:
-    """More than `low`, a number or the name of another parameter."""
-    return _compare("more than", low, lambda value, bound: value > bound)
-
-
-def multiple_of(step: int | str) -> Rule:
-    """A multiple of `step`, a number or the name of another parameter."""
-    return _compare("a multiple of", step, lambda value, bound: value % bound == 0)
-
-
-def between(low: float, high: float) -> Rule:
-    """In [low, high], both ends included."""
-    return lambda value, _: None if low <= value <= high else f"must be between {low} and {high}"
-
-
-def one_of(*choices: Any) -> Rule:
-    """One of `choices`; the nearest one is suggested for a misspelt text."""
-
-    def rule(value: Any, _: Mapping[str, Any]) -> str | None:
-        if value in choices:
-            return None
-        close = difflib.get_close_matches(str(value), [str(choice) for choice in choices], n=1)
-        return f"must be one of {', '.join(map(str, choices))}" + (f" (did you mean {close[0]}?)" if close else "")
-
-    return rule
-
-
-def non_empty() -> Rule:
-    """A text or list that is not empty."""
-    return lambda value, _: None if len(value) else "must not be empty"
-
-
-def path_exists() -> Rule:
-    """A file or folder that exists; the empty text stands for none and is fine."""
-    return lambda value, _: None if not value or Path(value).exists() else "must be an existing file or folder"
-
-
-def each(rule: Rule) -> Rule:
-    """Every element of a list keeps `rule`; the first that does not is told by its position, from 0."""
-
-    def check_each(value: Any, values: Mapping[str, Any]) -> str | None:
-        problems = ((i, rule(element, values)) for i, element in enumerate(value))
-        return next((f"element {i} {problem}" for i, problem in problems if problem), None)
-
-    return check_each
-
-
-def _compare(words: str, bound: float | str, holds: Callable[[Any, Any], bool]) -> Rule:
-    def rule(value: Any, values: Mapping[str, Any]) -> str | None:
-        if not isinstance(bound, str):
-            return None if holds(value, bound) else f"must be {words} {bound}"
-        if bound not in values or holds(value, values[bound]):  # a bound of a wrong type was complained about itself
-            return None
-        return f"must be {words} {bound} = {values[bound]!r}"
-
-    return rule
-
-
-def _annotations(namespace: Mapping[str, Any]) -> dict[str, Any]:
-    """Types by parameter name, from `__annotations__` or, where Python keeps none (3.14), from the cells that ran."""
-    notes = dict(namespace.get("__annotations__") or {})
-    if not notes:
-        for cell in namespace.get("In") or []:
-            try:
-                statements = ast.parse(cell).body
-            except SyntaxError:  # a cell with magics
-                continue
-            for node in statements:
-                if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-                    notes[node.target.id] = ast.unparse(node.annotation)
-    return {
-        name: eval(note, {"Optional": typing.Optional}) if isinstance(note, str) else note
-        for name, note in notes.items()
-        if not name.startswith("_")
-    }
+def _declarations(namespace: Mapping[str, Any]) -> dict[str, Parameter]:
+    """Parameters by name, from the cells that ran; what they do not tell, from `__annotations__`."""
+    found: dict[str, Parameter] = {}
+    for cell in namespace.get("In") or []:
+        found |= declared(cell)
+    for name, note in dict(namespace.get("__annotations__") or {}).items():
+        kind = eval(note, {"Optional": typing.Optional}) if isinstance(note, str) else note
+        found.setdefault(name, Parameter(name, kind, None))
+    return {name: one for name, one in found.items() if not name.startswith("_")}
 
 
 def _unknown(namespace: Mapping[str, Any], known: Iterable[str]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import re
 import resource
 import subprocess
 import sys
@@ -63,11 +64,19 @@ class Stage:
 
 
 def folder(
-    root: Path | str, experiment: str, notebook: str, *, strategy: str | None = None, seed: int = 0, split: str = ""
+    root: Path | str, experiment: str, notebook: str, *, run: str | None = None, seed: int = 0, split: str = ""
 ) -> Path:
-    """Where a stage keeps its files: root/experiment/notebook[/strategy-sSEED[/split]]."""
+    """Where a stage keeps its files: root/experiment/notebook[/run-sSEED[/split]].
+
+    Raises ValueError for a name that is not that of one folder, and so could lead out of the root.
+    """
+    for kind, name in {"experiment": experiment, "run": run or "", "split": split}.items():
+        if name and not re.fullmatch(r"\w[\w.+-]*", name):
+            raise ValueError(f"{kind} {name!r} names no folder: use letters, figures and . + - _, a letter first")
+    if not experiment:
+        raise ValueError("experiment is empty: give it a name, which its folders bear")
     path = Path(root) / experiment / notebook
-    return path if strategy is None else path / f"{strategy}-s{seed}" / split
+    return path if run is None else path / f"{run}-s{seed}" / split
 
 
 def start(folder: Path | str, settings: Mapping[str, Any], *, notebook: str) -> Stage:

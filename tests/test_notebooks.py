@@ -1,5 +1,6 @@
 """Every notebook runs, solutions included, with the parameters of the `smoke` preset really injected: under nbval."""
 
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -18,26 +19,25 @@ from pnoc_lib.priors import strategies
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-WITHOUT_DATA = ("07_paper_beside_ours", "08_audit")  # they get none of the common parameters
 
 pytestmark = pytest.mark.skipif(not NOTEBOOKS, reason="no notebooks are there yet")
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
+@functools.cache
+def pipeline():
+    """The runs of the `smoke` preset."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT / "tools"))
+        patch.chdir(ROOT)
+        import graph
+
+        return graph.Graph(yaml.safe_load((ROOT / "configs" / "smoke.yaml").read_text()))
+
+
 def smoke(stage):
-    """What the pipeline injects into one notebook under the `smoke` preset."""
-    preset = yaml.safe_load((ROOT / "configs" / "smoke.yaml").read_text())
-    runs = {
-        "01_train_priors": {"strategy": "cam", "seed": 0},
-        "02_infer_priors": {"strategy": "cam", "seed": 0},
-        "03_analyse_priors": {"strategies": ["cam"], "seeds": [0]},
-    }
-    given = {"experiment": "smoke", "runs_root": "runs", "reports_root": "reports"}
-    given |= {} if stage in WITHOUT_DATA else preset["common"]
-    given |= (preset.get(stage) or {}) | runs.get(stage, {})
-    return {
-        key: value.replace("{experiment}", "smoke") if isinstance(value, str) else value for key, value in given.items()
-    }
+    """What the pipeline injects into the first run of one notebook under the `smoke` preset."""
+    return dict(next(run.parameters for run in pipeline().runs.values() if run.stage.name == stage))
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,8 @@ KINDS = ("puzzle", "oc-cse", "p-oc", "noc-cse", "p-noc", "p-noc-ls")
 def run(stage, strategy, **changes):
     """Run the code cells of a notebook as papermill would; return the names they leave, raise the first error."""
     notebook = nbformat.read(ROOT / "notebooks" / f"{stage}.ipynb", as_version=4)
-    given = smoke(stage) | QUICK[stage] | {"strategy": strategy, "examples": 2} | changes
+    given = smoke(stage) | QUICK[stage] | {"run": strategy, "examples": 2} | changes
+    given |= {"strategy": strategy} if stage == "01_train_priors" else {}
     shell = InteractiveShell(config=Config(HistoryManager={"enabled": False}))
     for cell in notebook.cells:
         if cell.cell_type == "code":

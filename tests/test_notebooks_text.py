@@ -8,13 +8,11 @@ from pathlib import Path
 
 import nbformat
 import pytest
-import yaml
 
-from pnoc_lib.priors.strategies import STRATEGIES
+from pnoc_lib import parameters
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-WITHOUT_DATA = ("07_paper_beside_ours", "08_audit")  # they get none of the common parameters
 LONGEST_CELL = 18  # lines of code that a reader takes in at once
 
 pytestmark = pytest.mark.skipif(not NOTEBOOKS, reason="no notebooks are there yet")
@@ -145,16 +143,8 @@ def test_code_is_plain(path):
             assert not (isinstance(node, ast.Name) and node.id in ("eval", "exec")), cell.source
 
 
-@pytest.mark.parametrize("preset", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.stem)
-def test_presets_set_what_the_notebooks_have(preset):
-    """An unknown parameter stops a run in its first cell; better that it never starts."""
-    told = yaml.safe_load(preset.read_text())
-    known = {path.stem: set(declared(path)) for path in NOTEBOOKS}
-    for stage, names in known.items():
-        common = set() if stage in WITHOUT_DATA else set(told["common"])
-        assert common | {"experiment", "runs_root", "reports_root"} <= names, stage
-        own = dict(told.get(stage) or {})
-        blocks = [own.pop(strategy) for strategy in STRATEGIES if strategy in own]  # what one strategy has for itself
-        assert set(own).union(*blocks) <= names, stage
-    assert {"strategy", "seed"} <= known["01_train_priors"] & known["02_infer_priors"]
-    assert {"strategies", "seeds"} <= known["03_analyse_priors"]
+@each_notebook
+def test_every_default_lies_in_the_range_that_its_comment_states(path):
+    known = parameters.declared(tagged(read(path), "parameters")[0].source)
+    assert list(known) == declared(path)
+    assert parameters.problems(known, {name: one.default for name, one in known.items()}) == []

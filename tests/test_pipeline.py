@@ -1,7 +1,9 @@
 """The graph of notebook runs, on presets as they are (dry) and on toy notebooks (for real)."""
 
+import ast
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,45 +11,75 @@ import time
 
 import nbformat
 import pytest
+import yaml
+from conftest import ROOT
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-COMMON = [
-    "experiment: str = 'x'",
-    "runs_root: str = 'runs'",
-    "reports_root: str = 'reports'",
-    "eval_split: str = 'val'",
-]
-STAGES = {  # own parameters, and where the manifest goes
-    "00_data": (["seed: int = 0", "data_root: str = ''"], "'00_data'"),
-    "01_train_priors": (
-        ["strategy: str = ''", "seed: int = 0", "naps: int = 0"],
-        "'01_train_priors', f'{strategy}-s{seed}'",
-    ),
-    "02_infer_priors": (
-        ["strategy: str = ''", "seed: int = 0"],
-        "'02_infer_priors', f'{strategy}-s{seed}', eval_split",
-    ),
-    "03_analyse_priors": (["strategies: list[str] = []", "seeds: list[int] = []"], "'03_analyse_priors'"),
-    "07_paper_beside_ours": (["seed: int = 0"], "'07_paper_beside_ours'"),
-    "08_audit": (["seed: int = 0"], "'08_audit'"),
+COMMON = ["experiment: str = 'x'", "runs_root: str = 'runs'", "reports_root: str = 'reports'"]
+ONE_RUN = ["run: str = ''", "seed: int = 0"]
+STAGES = {  # own parameters
+    "00_data": ["data_root: str = ''"],
+    "01_train_priors": [
+        *ONE_RUN,
+        "strategy: str = ''",
+        "oc_run: str = 'cam'",
+        "oc_weights: str = ''",
+        "from_oc: bool = False",
+        "batch_size: int = 8  # images, at least 1",
+        "naps: int = 0  # seconds, in [0, 60]",
+    ],
+    "02_infer_priors": [*ONE_RUN, "splits: list[str] = []", "batch_size: int = 1", "scale: float = 1.0"],
+    "03_analyse_priors": ["priors: list[str] = []", "seeds: list[int] = []", "eval_split: str = 'val'"],
+    "04_saliency": [
+        *ONE_RUN,
+        "method: str = 'c2am'",
+        "hints: str = ''",
+        "segmentation_priors: list[str] = []",
+        "beside: list[str] = []",
+    ],
+    "05_affinity": [*ONE_RUN, "prior: str = ''", "saliency: str = ''", "beside: list[str] = []"],
+    "06_segmentation": [*ONE_RUN, "masks: str = 'ground-truth'", "beside: list[str] = []"],
+    "07_paper_beside_ours": [],
+    "08_audit": [],
 }
 SETUP = "from pnoc_lib import parameters\nsettings = parameters.check(globals())"
 BODY = """
-import json, pathlib, time
+import json, os, pathlib, time
 folder = pathlib.Path(runs_root, experiment, {place})
 folder.mkdir(parents=True, exist_ok=True)
 (folder / "checkpoint").touch()
 for _ in range(settings.get("naps", 0)):
     time.sleep(1)
 print(folder.resolve())
-(folder / "manifest.json").write_text(json.dumps(settings))
+(folder / "manifest.json").unlink(missing_ok=True)
+assert settings.get("naps") != 13, "an unlucky number"
+(folder / "manifest.json").write_text(json.dumps(settings | {"omp": os.environ["OMP_NUM_THREADS"]}))
 """
 PRESET = """
 experiment: tiny
-strategies: [cam]
-seeds: [0]
-common: {eval_split: val}
+common: {train_split: train, eval_split: val}
 00_data: {data_root: "runs/{experiment}/toyvoc"}
+runs:
+  priors:
+    cam:
+"""
+CHAINS = """
+experiment: chains
+seeds: [0, 1]
+common: {train_split: trainaug, eval_split: train, val_split: val}
+01_train_priors: {naps: 1}
+runs:
+  priors:
+    p-noc: {batch_size: 4, scale: 0.5}
+    puzzle-1: {strategy: puzzle}
+  saliency:
+    c2am-h: {method: c2am-h, hints: p-noc, beside: [c2am]}
+    c2am: {}
+  affinity:
+    p-noc+c2am-h: {prior: p-noc, saliency: c2am-h}
+  segmentation:
+    best: {masks: p-noc+c2am-h, beside: [fully-supervised]}
+    fully-supervised: {}
 """
 
 
@@ -55,7 +87,8 @@ common: {eval_split: val}
 def project(tmp_path, monkeypatch):
     """A folder with toy notebooks and a preset, which is the working folder."""
     (tmp_path / "notebooks").mkdir()
-    for stage, (own, place) in STAGES.items():
+    for stage, own in STAGES.items():
+        place = f"'{stage}'" + ", f'{run}-s{seed}'" * ("run: str = ''" in own)
         cells = [
             new_markdown_cell(f"# {stage}"),
             new_code_cell("\n".join(COMMON + own), metadata={"tags": ["parameters"]}),
@@ -86,8 +119,12 @@ def test_the_graph_runs_once_and_again_only_what_changed(root, project):
     assert first.stdout.count(" -> ") == 6
     assert manifest(project / "runs/tiny/00_data")["data_root"] == "runs/tiny/toyvoc"
     assert manifest(project / "runs/tiny/01_train_priors/cam-s0")["strategy"] == "cam"
-    assert (project / "runs/tiny/02_infer_priors/cam-s0/val/manifest.json").is_file()
+    assert manifest(project / "runs/tiny/01_train_priors/cam-s0")["omp"] == "1"
+    assert manifest(project / "runs/tiny/02_infer_priors/cam-s0")["splits"] == ["val"]
     assert manifest(project / "runs/tiny/03_analyse_priors")["seeds"] == [0]
+    lines = [line for line in first.stdout.splitlines() if " -> " in line]
+    assert lines[0].startswith("[1 of 6") and lines[-1].startswith("[6 of 6") and "min left] " in lines[0]
+    assert any("01_train_priors (cam, seed 0): notebooks/01_train_priors.ipynb -> " in line for line in lines)
     names = sorted(path.name for path in (project / "reports/tiny").iterdir())
     assert names == [
         "00_data.ipynb",
@@ -113,33 +150,78 @@ def test_the_graph_runs_once_and_again_only_what_changed(root, project):
     ]
 
 
-def test_strategies_have_settings_of_their_own_and_begin_with_the_ordinary_classifier(root, project):
-    only = run(root, "tiny.yaml", "--set", "strategies=[p-noc,puzzle] 01_train_priors.p-noc.naps=1")
-    assert only.returncode == 0, only.stderr
-    trained = {path.parent.name: manifest(path.parent) for path in project.glob("runs/tiny/01*/*/manifest.json")}
-    assert {name: told["naps"] for name, told in trained.items()} == {"p-noc-s0": 1, "puzzle-s0": 0, "cam-s0": 0}
-    order = [line.split("/")[-1] for line in only.stdout.splitlines() if " -> " in line]
-    assert order.index("01_train_priors-cam-s0.ipynb") < order.index("01_train_priors-p-noc-s0.ipynb")
-    assert "02_infer_priors-cam-s0.ipynb" not in order  # its weights are wanted, not its priors
+def test_a_chain_of_names_is_a_chain_of_runs(root, project, monkeypatch):
+    monkeypatch.syspath_prepend(str(root / "tools"))
+    import graph
 
-    alone = run(root, "tiny.yaml", "--dry-run", "--set", "experiment=two strategies=[puzzle]")
-    assert "cam-s0" not in alone.stdout + alone.stderr
-    warm = run(
-        root, "tiny.yaml", "--dry-run", "--set", "experiment=two strategies=[puzzle] 01_train_priors.from_oc=true"
+    pipeline = graph.Graph(yaml.safe_load(CHAINS))
+    order = list(pipeline.runs)
+    for run in pipeline.runs.values():
+        assert all(order.index(need) < order.index(run.key) for need in run.needs)
+
+    def needs(stage, name, seed=1):
+        return {f"{stage} {name}-{seed}" for stage, name, seed in pipeline.runs[stage, name, seed].needs}
+
+    data = "00_data -None"
+    assert needs("01_train_priors", "cam") == needs("01_train_priors", "puzzle-1") == {data}
+    assert needs("01_train_priors", "p-noc") == {data, "01_train_priors cam-1"}
+    assert needs("02_infer_priors", "p-noc") == {data, "01_train_priors p-noc-1"}
+    assert needs("04_saliency", "c2am-h") == {data, "02_infer_priors p-noc-1", "04_saliency c2am-1"}
+    assert needs("05_affinity", "p-noc+c2am-h") == {data, "02_infer_priors p-noc-1", "04_saliency c2am-h-1"}
+    assert needs("06_segmentation", "best") == {
+        data,
+        "05_affinity p-noc+c2am-h-1",
+        "06_segmentation fully-supervised-1",
+    }
+    assert needs("06_segmentation", "fully-supervised") == {data}
+    analysed = {key for key in pipeline.runs if key[0] == "02_infer_priors"}
+    assert analysed == {("02_infer_priors", name, seed) for name in ("p-noc", "puzzle-1") for seed in (0, 1)}
+    assert set(pipeline.runs["03_analyse_priors", "", None].needs) == analysed | {("00_data", "", None)}
+    assert len(pipeline.runs["07_paper_beside_ours", "", None].needs) == len(order) - 2
+
+    def given(stage, name):
+        return dict(pipeline.runs[stage, name, 0].parameters)
+
+    assert given("02_infer_priors", "p-noc")["splits"] == ["train", "trainaug", "val"]
+    assert given("02_infer_priors", "puzzle-1")["splits"] == ["train"]  # nobody else reads them
+    trained, inferred = given("01_train_priors", "p-noc"), given("02_infer_priors", "p-noc")
+    assert (trained["batch_size"], trained["naps"], "scale" in trained) == (4, 1, False)
+    assert (inferred.get("batch_size"), inferred["scale"]) == (None, 0.5)
+    assert given("01_train_priors", "cam").get("batch_size") is None
+    assert "train_split" not in given("04_saliency", "c2am")  # its notebook declares none
+
+
+def test_the_ordinary_classifier_comes_first_where_it_is_needed(root, project, monkeypatch):
+    monkeypatch.syspath_prepend(str(root / "tools"))
+    import graph
+
+    def trainings(**more):
+        runs = {"priors": {"puzzle": more}}
+        return [name for stage, name, _ in graph.Graph({"experiment": "x", "runs": runs}).runs if "01" in stage]
+
+    assert trainings() == ["puzzle"]
+    assert trainings(from_oc=True) == ["cam", "puzzle"]
+    assert trainings(from_oc=True, oc_weights="snake") != ["cam", "puzzle"]
+    block = graph.Graph({"experiment": "x", "01_train_priors": {"from_oc": True}, "runs": {"priors": {"p-oc": {}}}})
+    assert block.runs["01_train_priors", "cam", 0].parameters["from_oc"] is False  # it is the ordinary classifier
+    assert block.runs["01_train_priors", "p-oc", 0].parameters["from_oc"] is True
+
+
+def test_a_run_that_fails_leaves_what_was_finished(root, project):
+    """The notebook and the manifest of the run before, its traceback and its checkpoint."""
+    assert run(root).returncode == 0
+    trained, report = (
+        project / "runs/tiny/01_train_priors/cam-s0",
+        project / "reports/tiny/01_train_priors-cam-s0.ipynb",
     )
-    assert "01_train_priors-cam-s0" in warm.stdout + warm.stderr
-
-
-def test_a_notebook_that_fails_leaves_its_traceback_and_its_checkpoint(root, project):
-    run(root, "tiny.yaml", "--set", "00_data.data_root=7")
-    failed = project / "reports/tiny/00_data.failed.ipynb"
-    assert "data_root must be str" in failed.read_text()
-    done = run(root, "tiny.yaml", "--set", "01_train_priors.nap=1")
+    before = manifest(trained), report.read_text()
+    done = run(root, "tiny.yaml", "--set", "runs.priors.cam.naps=13")
     assert done.returncode != 0
-    assert "unknown parameter 'nap': did you mean 'naps'?" in done.stderr
-    assert "01_train_priors-cam-s0.failed.ipynb" in done.stderr
-    assert not failed.exists() and (project / "reports/tiny/00_data.ipynb").exists()
-    assert not (project / "reports/tiny/01_train_priors-cam-s0.ipynb").exists()
+    assert "01_train_priors.ipynb stopped. AssertionError: an unlucky number" in done.stderr
+    assert "01_train_priors-cam-s0.failed.ipynb" in done.stderr and "Traceback" not in done.stderr
+    assert (manifest(trained), report.read_text()) == before and (trained / "checkpoint").exists()
+    again = run(root)
+    assert again.returncode == 0 and "Nothing is left to run" in again.stdout
 
 
 def test_after_a_kill_the_next_run_goes_on(root, project):
@@ -181,27 +263,141 @@ def test_what_an_import_says_about_widgets_is_left_out(root, monkeypatch):
     assert execute.as_on_a_screen([new_output("stream", name="stderr", text=said)]) == []
 
 
-@pytest.mark.parametrize("preset", ["smoke", "demo", "voc12-animals", "voc12", "coco14"])
-def test_every_preset_asks_for_the_same_notebooks(root, project, preset):
-    done = run(root, preset, "--dry-run", "--data", ".")
-    assert done.returncode == 0, done.stderr
-    asked = done.stdout + done.stderr
-    for name in ("00_data", "01_train_priors-cam-s0", "02_infer_priors-cam-s0", "03_analyse_priors", "08_audit"):
-        assert f"reports/{preset}/{name}.ipynb" in asked
+@pytest.mark.parametrize("preset", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_preset_asks_for_runs_that_can_be_made(root, monkeypatch, preset):
+    monkeypatch.syspath_prepend(str(root / "tools"))
+    monkeypatch.chdir(root)
+    import graph
+
+    pipeline = graph.Graph(yaml.safe_load(preset.read_text()))
+    assert {"00_data", "01_train_priors", "02_infer_priors", "03_analyse_priors", "08_audit"} <= set(pipeline.declared)
+    assert all(pipeline.library(stage) and pipeline.resources(stage)["mem_mb"] for stage in pipeline.declared)
 
 
-@pytest.mark.parametrize(
-    ("preset", "options", "sentence"),
-    [
-        ("nosuch", (), "no preset 'nosuch': use one of coco14, demo"),
-        ("tiny.yaml", ("--set", "epochs"), "cannot read the override 'epochs': write notebook.parameter=value"),
-        ("tiny.yaml", ("--data", "no/such"), "no data set in no/such: give DATA the folder that holds the images"),
-        ("tiny.yaml", ("--set", "01_train_prior.naps=1"), "unknown key in the preset: 01_train_prior"),
-        ("tiny.yaml", ("--set", "strategies=[p-nok]"), "no strategy p-nok: there are cam, cam-more"),
-        ("tiny.yaml", ("--set", "01_train_priors.p-nok.naps=1"), "01_train_priors has a block for p-nok, which is no"),
-    ],
-)
-def test_what_cannot_run_is_told_in_a_sentence(root, project, preset, options, sentence):
-    done = run(root, preset, *options)
-    assert done.returncode != 0 and sentence in done.stderr
-    assert not (project / "runs").exists()
+def test_a_change_of_a_figure_makes_no_training_stale(root, monkeypatch):
+    monkeypatch.syspath_prepend(str(root / "tools"))
+    monkeypatch.chdir(root)
+    import graph
+
+    pipeline = graph.Graph(yaml.safe_load((root / "configs/smoke.yaml").read_text()))
+    drawn = "pnoc_lib/evaluation/pictures.py"
+    assert [stage for stage in pipeline.declared if drawn in pipeline.library(stage)] == [
+        "03_analyse_priors",
+        "07_paper_beside_ours",
+        "08_audit",
+    ]
+    assert "pnoc_lib/data/voc.py" in pipeline.library("01_train_priors")
+    assert "pnoc_lib/evaluation/estimate.py" in pipeline.library("01_train_priors")
+
+
+WRONG = [
+    ("nosuch", (), "no preset 'nosuch': use one of coco14, demo"),
+    ("tiny.yaml", ("--cores", "0"), "CORES must be a whole number from 1 on, or all, got '0'"),
+    ("tiny.yaml", ("--data", "no/such"), "no data set in no/such: give DATA the folder that holds the images"),
+]
+WRONG += [
+    ("tiny.yaml", ("--set", setting), sentence)
+    for setting, sentence in {
+        "epochs": "cannot read the override 'epochs': write notebook.parameter=value",
+        "a='": 'cannot read the overrides "a=\'": a quote is open',
+        "common=1 common.x=2": "cannot read the override 'common.x=2': common has a value already",
+        "common.x={": "the value of the override 'common.x={' is no YAML",
+        "00_data.data_root=2020-01-01": "holds a value that is no text, number, truth value, list or mapping",
+        "a=!!python/object/apply:os.system[x]": "is no YAML, line 1: could not determine a constructor",
+        "01_train_prior.naps=1": "unknown key in the preset: 01_train_prior: did you mean 01_train_priors?",
+        "01_train_priors.nap=1": "unknown key in 01_train_priors: nap: did you mean naps?",
+        "runs.prior.cam={}": "unknown key in runs: prior: did you mean priors?",
+        "runs.priors.cam.nap=1": "unknown key in runs.priors.cam: nap: did you mean naps?",
+        "runs.priors.p-nok={}": "strategy must be one of cam, cam-more, puzzle",
+        "runs.priors.Cam={}": "runs.priors names 'Cam': begin with a small letter",
+        "runs.priors.cam=5": "runs.priors.cam must be parameters, got 5",
+        "runs.priors=[cam]": "runs.priors must be names with values, got ['cam']",
+        "runs.priors.cam.naps=61": "01_train_priors cam cannot run: naps must be between 0 and 60, got 61",
+        "01_train_priors.batch_size=0": "batch_size must be at least 1, got 0",
+        "01_train_priors.naps=x": "naps must be int, got 'x', a text",
+        "common.evalsplit=val": "unknown key in common: evalsplit: did you mean eval_split?",
+        "common.eval_split=../..": "common.eval_split must be the name of one folder",
+        "common=5": "common must be names with values, got 5",
+        "experiment=../../x": "experiment must be the name of one folder, of letters, figures and . + - _, got",
+        "experiment=7": "experiment must be a text that is not empty, got 7",
+        "notebooks=nowhere": "no notebook nowhere/00_data.ipynb: the preset asks for this stage",
+        "seeds=[-1]": "seeds must be different whole numbers from 0 on, got [-1]",
+        "seeds=[1.5]": "seeds must be different whole numbers from 0 on, got [1.5]",
+        "threads=0": "threads must be a whole number from 1 on, got 0",
+        "resources.01_train_priors.mem=1": "unknown key in resources.01_train_priors: mem: did you mean mem_mb?",
+        "runs.affinity.x.prior=p-noc": "05_affinity x needs run 'p-noc' of 02_infer_priors, which the preset does not",
+        "runs.saliency.a.beside=[a]": "04_saliency a needs itself, by way of 04_saliency a",
+    }.items()
+]
+
+
+@pytest.mark.parametrize(("preset", "options", "sentence"), WRONG, ids=lambda value: str(value)[:40])
+def test_what_cannot_run_is_told_in_a_sentence(root, project, monkeypatch, capsys, preset, options, sentence):
+    monkeypatch.syspath_prepend(str(root / "tools"))
+    import run as launcher
+
+    with pytest.raises(SystemExit) as stopped:
+        launcher.main([str(preset), *options])
+    assert sentence in str(stopped.value) and "\n" not in str(stopped.value)
+    assert not (project / "runs").exists() and not (project / ".snakemake").exists()
+
+
+@pytest.mark.parametrize("text", ["", "- a", "a: [", "a:\tb: c", "seeds: [0]", "experiment: ''"])
+def test_what_is_no_preset_is_told_in_a_sentence(root, project, monkeypatch, text):
+    monkeypatch.syspath_prepend(str(root / "tools"))
+    import run as launcher
+
+    (project / "odd.yaml").write_text(text)
+    with pytest.raises(SystemExit, match=r"is no preset|is no YAML|experiment must be a text|no preset given"):
+        launcher.main(["odd.yaml"])
+
+
+def test_what_the_user_writes_is_never_run_by_a_shell(root, tmp_path):
+    """PRESET, SET, DATA and CORES of make reach tools/run.py as they are."""
+    (tmp_path / "tools").mkdir()
+    (tmp_path / "tools/run.py").write_text("import sys; print(sys.argv[1:])")
+    shutil.copy(root / "Makefile", tmp_path)
+    for name in ("PRESET", "SET", "DATA", "CORES"):
+        for text in ("`touch pwned`", "$(touch pwned)", "$(shell touch pwned)", "; touch pwned", "' \" # %s"):
+            told = subprocess.run(
+                ["make", "run", f"VENV={sys.executable}", f"{name}={text}"],
+                cwd=tmp_path,
+                capture_output=True,
+                text=True,
+            )
+            assert any(text in word for word in ast.literal_eval(told.stdout)), told
+    assert not (tmp_path / "pwned").exists()
+
+
+def test_a_lock_of_another_host_is_left_alone(root, project, monkeypatch):
+    monkeypatch.syspath_prepend(str(root / "tools"))
+    import run as launcher
+
+    (project / ".snakemake/locks").mkdir(parents=True)
+    (project / ".snakemake/locks/0.input.lock").touch()
+    (project / ".snakemake/at-work.json").write_text('{"host": "elsewhere", "pid": 7}')
+    with pytest.raises(SystemExit, match=r"was started in this folder on elsewhere \(process 7\), and may be at work"):
+        launcher.main(["tiny.yaml"])
+    assert (project / ".snakemake/locks/0.input.lock").exists()
+
+
+def test_a_kernel_that_is_killed_is_told(root, project):
+    (project / "k.ipynb").write_text(
+        nbformat.writes(new_notebook(cells=[new_code_cell("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")]))
+    )
+    done = subprocess.run(
+        [sys.executable, str(root / "tools/execute.py"), "k.ipynb", "out/k.ipynb", "{}"], capture_output=True, text=True
+    )
+    assert done.returncode != 0
+    assert "! k.ipynb stopped: its kernel was killed, often for lack of memory" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_reports_that_cannot_be_written_are_told(root, project):
+    (project / "file").touch()
+    done = subprocess.run(
+        [sys.executable, str(root / "tools/execute.py"), "notebooks/08_audit.ipynb", "file/x.ipynb", "{}"],
+        capture_output=True,
+        text=True,
+    )
+    assert "is a file where a folder is wanted" in done.stderr and "Traceback" not in done.stderr

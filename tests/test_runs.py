@@ -65,7 +65,7 @@ def test_an_output_that_is_not_there_is_no_success(tmp_path):
 
 def test_folders_follow_one_layout():
     assert runs.folder("runs", "demo", "00_data") == Path("runs/demo/00_data")
-    stage = runs.folder("runs", "demo", "02_infer_priors", strategy="p-noc", seed=2, split="train")
+    stage = runs.folder("runs", "demo", "02_infer_priors", run="p-noc", seed=2, split="train")
     assert stage == Path("runs/demo/02_infer_priors/p-noc-s2/train")
 
 

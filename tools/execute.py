@@ -10,6 +10,7 @@ no time stamp is left in it, so that it can be shared.
 from __future__ import annotations
 
 import base64
+import errno
 import fcntl
 import io
 import json
@@ -23,29 +24,41 @@ from pathlib import Path
 
 import nbformat
 import papermill
+from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 from PIL import Image
 
 NO_WIDGETS = r".*TqdmWarning: IProgress not found.*\n(?:  from \.autonotebook .*\n)?"  # said at an import, of no matter
+MARK = "! "  # of a line that tells the user why a run stopped
 LARGE = 100_000  # bytes of a picture in a notebook from which it is worth compressing
 
 
 def main(source: str, target: str, parameters: str) -> None:
-    output = Path(target)
+    try:
+        run(source, Path(target), json.loads(parameters))
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            stop(f"the disk is full: {target} cannot be written; free some space and run again to go on")
+        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+            stop(f"no right to write {error.filename or target}: make its folder writable, or set reports_root")
+        if isinstance(error, (NotADirectoryError, FileExistsError)):
+            stop(f"{error.filename} is a file where a folder is wanted: move it away, or set another root")
+        raise
+
+
+def run(source: str, output: Path, parameters: dict) -> None:
+    """Execute a notebook with parameters; a message to the user ends the process."""
     failed = output.with_name(f"{output.stem}.failed.ipynb")
     output.parent.mkdir(parents=True, exist_ok=True)
     with open(output.with_name(f".{output.stem}.lock"), "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            sys.exit(f"an earlier run is still writing {target}, though its pipeline ended: wait for it and run again")
-        print(f"{source} -> {target}", flush=True)
+        claim(lock, output)
+        print(f"{subject(source, parameters)}: {source} -> {output}", flush=True)
         forward_progress()
         try:
             papermill.execute_notebook(
                 source,
                 str(failed),
-                json.loads(parameters),
+                parameters,
                 kernel_name="python3",
                 language="python",
                 cwd=".",
@@ -54,9 +67,38 @@ def main(source: str, target: str, parameters: str) -> None:
             )
         except PapermillExecutionError as error:
             Path(lock.name).unlink()
-            sys.exit(f"{source} stopped. {error.ename}: {error.evalue}\nEverything up to there is in {tidy(failed)}")
+            stop(f"{source} stopped. {error.ename}: {error.evalue}", f"Everything up to there is in {tidy(failed)}")
+        except DeadKernelError:
+            Path(lock.name).unlink()
+            stop(
+                f"{source} stopped: its kernel was killed, often for lack of memory. Set a smaller batch_size, or give "
+                "it more memory; run again to go on from the last checkpoint"
+            )
         os.replace(tidy(failed), output)
         Path(lock.name).unlink()
+
+
+def stop(*sentences: str) -> None:
+    """End with sentences for the user; tools/run.py knows them by their mark."""
+    sys.exit("\n".join(f"{MARK}{sentence}" for sentence in "\n".join(sentences).splitlines()))
+
+
+def claim(lock: io.TextIOBase, output: Path) -> None:
+    """Hold a lock file until this process ends, so that nobody else writes the same notebook meanwhile."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES):
+            stop(f"an earlier run is still writing {output}, though its pipeline ended: wait for it and run again")
+        print(f"the file system of {output.parent} knows no locks: never start the same notebook twice at once")
+
+
+def subject(source: str, parameters: dict) -> str:
+    """What a run is about: the title of its notebook up to a colon, its name and seed."""
+    cells = json.loads(Path(source).read_text(encoding="utf-8"))["cells"]
+    title = next((line for cell in cells for line in cell["source"] if line.startswith("# ")), source)
+    title = title.strip("# \n").partition(":")[0]
+    return f"{title} ({parameters['run']}, seed {parameters['seed']})" if "run" in parameters else title
 
 
 class Progress(logging.Handler):

@@ -1,4 +1,4 @@
-"""Run a preset: start Snakemake on the graph of notebook runs, with the overrides of the command line.
+"""Run a preset: check it, start Snakemake on the graph of notebook runs, and say how far it is.
 
 python tools/run.py demo --cores 4 --data ../VOCdevkit/VOC2012 --set "01_train_priors.epochs=2 seeds=[0,1]"
 """
@@ -6,16 +6,28 @@ python tools/run.py demo --cores 4 --data ../VOCdevkit/VOC2012 --set "01_train_p
 from __future__ import annotations
 
 import argparse
+import json
 import os
-import shlex
+import re
+import socket
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import psutil
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import graph  # noqa: E402  # these are beside this file
+import presets  # noqa: E402
+from stages import STAGES  # noqa: E402
+
+WORK = Path(".snakemake")
+MARK = "! "  # of the lines in which tools/execute.py tells why a notebook stopped
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -24,69 +36,129 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--cores", default="all")
     parser.add_argument("--data", default="", help="folder of the data set, in place of the preset's data_root")
     parser.add_argument("--set", default="", help="overrides: [notebook.]parameter=value, with YAML values")
+    parser.add_argument("--profile", default="", help="Snakemake profile, such as profiles/slurm for a cluster")
     parser.add_argument("--dry-run", action="store_true", help="say what would run and why, and run nothing")
     options = parser.parse_args(arguments)
-
-    changes = overrides(options.set)
-    if options.data:
-        if not Path(options.data).is_dir():
-            sys.exit(f"no data set in {options.data}: give DATA the folder that holds the images")
-        changes.setdefault("common", {})["data_root"] = options.data
+    if options.cores != "all" and not re.fullmatch(r"[1-9]\d*", options.cores):
+        sys.exit(f"CORES must be a whole number from 1 on, or all, got {options.cores!r}")
+    try:
+        config = presets.merged(presets.read(options.preset), presets.overrides(options.set))
+        if options.data:
+            if not Path(options.data).is_dir():
+                sys.exit(f"no data set in {options.data}: give DATA the folder that holds the images")
+            config = presets.merged(config, {"common": {"data_root": options.data}})
+        pipeline = graph.Graph(config)
+    except presets.PresetError as error:
+        sys.exit(str(error))
+    if not options.dry_run:
+        unlock()
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--rerun-incomplete"]
-    command += ["--cores", options.cores, "--configfile", str(preset_file(options.preset))]
-    if changes:
-        changed = Path(".snakemake/overrides.yaml")
-        changed.parent.mkdir(exist_ok=True)
-        changed.write_text(yaml.safe_dump(changes))
-        command += [str(changed)]
+    command += ["--configfile", str(written(config)), "--resources", f"mem_mb={memory()}"]
+    command += ["--profile", options.profile] if options.profile else []
+    command += ["--cores", options.cores] if options.cores != "all" or not options.profile else []
     if options.dry_run:
-        sys.exit(follow([*command, "--dry-run"]))
-    unlock()
-    code = follow([*command, "--quiet", "all"])
+        sys.exit(subprocess.run([*command, "--dry-run"]).returncode)
+    code = Follower(pipeline).follow(command)
     if code == 0:
         print(f"Nothing is left to run for {options.preset}.")
     sys.exit(code)
 
 
-def follow(command: list[str]) -> int:
-    """Run a command to its end, which Ctrl-C brings about in its own way; return its exit status."""
-    process = subprocess.Popen(command)
-    while True:
-        try:
-            return process.wait()
-        except KeyboardInterrupt:
-            continue
+class Follower:
+    """Follows a pipeline to its end, and says of each run how many there are and how long the rest will take."""
+
+    def __init__(self, pipeline: graph.Graph):
+        self.pipeline, self.todo, self.started = pipeline, [], 0
+        self.chatter: list[str] = []
+        self.told, self.begun, self.expected = False, time.monotonic(), 0.0
+
+    def follow(self, command: list[str]) -> int:
+        """Run Snakemake to its end, which Ctrl-C brings about in its own way; return its exit status."""
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace")
+        readers = [
+            threading.Thread(target=self._read, args=(process.stdout, self._said)),
+            threading.Thread(target=self._read, args=(process.stderr, self._logged)),
+        ]
+        for reader in readers:
+            reader.start()
+        stopped = False
+        while True:
+            try:
+                code = process.wait()
+                break
+            except KeyboardInterrupt:
+                stopped = True
+        for reader in readers:
+            reader.join()
+        if stopped:
+            print("Stopped. The same command goes on from what is finished, and from the last checkpoint.")
+        elif code and not self.told:
+            print("\n".join(self.chatter[-30:]) or f"Snakemake ended with status {code}", file=sys.stderr)
+        return code
+
+    @staticmethod
+    def _read(stream, use) -> None:
+        for line in stream:
+            use(line.rstrip("\n"))
+
+    def _said(self, line: str) -> None:
+        """What a notebook's run says."""
+        if line.startswith(MARK):
+            self.told = True
+            print(line.removeprefix(MARK), file=sys.stderr, flush=True)
+        elif " -> " in line:
+            self.started += 1
+            print(f"[{self.started} of {max(len(self.todo), self.started)}{self._left(line)}] {line}", flush=True)
+        elif "IPKernelApp" not in line:  # every kernel says when it starts that it is reached over a local socket
+            print(f"    {line.strip()}" if "%|" in line else line, flush=True)
+
+    def _logged(self, line: str) -> None:
+        """What Snakemake says: its count of jobs is used, the rest is kept for the case that it fails."""
+        self.chatter.append(line)
+        if match := re.fullmatch(r"(\d\d_\w+) +(\d+)", line.strip()):
+            self.todo += [self.pipeline.minutes(match[1])] * int(match[2]) * (match[1] in STAGES)
+
+    def _left(self, line: str) -> str:
+        """About how long the rest takes: what the table expects, by the pace of this machine so far."""
+        stage = re.search(r"(\d\d_\w+)\.ipynb -> ", line)
+        spent = (time.monotonic() - self.begun) / 60
+        pace = spent / self.expected if self.expected > 0.5 else 1.0
+        left = max(0.0, sum(self.todo) - self.expected) * pace
+        self.expected += self.pipeline.minutes(stage[1]) if stage and stage[1] in STAGES else 0
+        return f", about {max(1, round(left))} min left" if self.todo else ""
 
 
-def preset_file(name: str) -> Path:
-    """The YAML file of a preset; exits with a sentence when there is none of that name."""
-    path = Path(name) if name.endswith((".yaml", ".yml")) else ROOT / "configs" / f"{name}.yaml"
-    if not path.is_file():
-        known = ", ".join(sorted(file.stem for file in (ROOT / "configs").glob("*.yaml")))
-        sys.exit(f"no preset {name!r}: use one of {known}, or the path of a YAML file")
+def written(config: dict) -> Path:
+    """The preset with its overrides as a file for Snakemake."""
+    path = WORK / "preset.yaml"
+    try:
+        WORK.mkdir(exist_ok=True)
+        path.write_text(yaml.safe_dump(config, allow_unicode=True), encoding="utf-8")
+    except OSError as error:
+        sys.exit(f"cannot write {path} ({error.strerror}): run in a folder of yours, with space on its disk")
     return path
 
 
-def overrides(text: str) -> dict:
-    """Overrides as nested mappings, from `a.b=1 seeds=[0,1]`; values are YAML and quoted where they hold spaces."""
-    result: dict = {}
-    for item in shlex.split(text):
-        key, equals, value = item.partition("=")
-        if not equals or not key:
-            sys.exit(f"cannot read the override {item!r}: write notebook.parameter=value, such as common.seed=1")
-        *blocks, name = key.split(".")
-        place = result
-        for block in blocks:
-            place = place.setdefault(block, {})
-        place[name] = yaml.safe_load(value)
-    return result
+def memory() -> int:
+    """MiB that runs side by side may take together: nine tenths of what the machine has."""
+    return int(0.9 * psutil.virtual_memory().total / 2**20)
 
 
 def unlock() -> None:
     """Remove the lock that a killed Snakemake left in this folder, unless another one is at work in it."""
-    locks = Path(".snakemake/locks")
+    locks = WORK / "locks"
     if not locks.is_dir() or not any(locks.iterdir()):
         return
+    try:
+        at_work = json.loads(graph.AT_WORK.read_text())
+    except (OSError, ValueError):
+        at_work = {}
+    host = at_work.get("host", socket.gethostname())
+    if host != socket.gethostname():
+        sys.exit(
+            f"Snakemake was started in this folder on {host} (process {at_work.get('pid')}), and may be at work: wait "
+            f"for it; if it was killed there, run make there, or remove {locks} and run again"
+        )
     for process in psutil.process_iter(["pid", "cmdline", "cwd"]):
         words = " ".join(process.info["cmdline"] or [])
         if process.info["pid"] != os.getpid() and "snakemake" in words and process.info["cwd"] == os.getcwd():

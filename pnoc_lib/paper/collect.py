@@ -144,23 +144,33 @@ def counts(rows: Mapping[int, pd.DataFrame]) -> pd.DataFrame:
 
 
 def trainings(found: Sequence[Finished]) -> dict[tuple[str, int], Finished]:
-    """The finished trainings among runs of one experiment, by strategy and seed."""
+    """The finished trainings among runs of one experiment, by name and seed."""
     return {
-        (one.parameters["strategy"], one.parameters["seed"]): one for one in found if one.stage == "01_train_priors"
+        (one.parameters.get("run") or one.parameters["strategy"], one.parameters["seed"]): one
+        for one in found
+        if one.stage == "01_train_priors"
     }
 
 
-def method_names(strategies: Sequence[str], trained: Mapping[tuple[str, int], Finished]) -> dict[str, str]:
-    """What the paper calls each strategy, by the label smoothing of its training where that is there to be asked.
+def method_name(parameters: Mapping[str, Any]) -> str:
+    """What the paper calls a training, by its strategy and label smoothing; a variant keeps the name of its run."""
+    strategy = parameters["strategy"]
+    if (parameters.get("run") or strategy) != strategy:
+        return parameters["run"]
+    return analysis.method_name(strategy, parameters.get("label_smoothing"))
 
-    trained: as from `trainings`. Raises ValueError when two strategies would bear one name.
+
+def method_names(runs: Sequence[str], trained: Mapping[tuple[str, int], Finished]) -> dict[str, str]:
+    """What each of some trainings is called, see `method_name`; by its run's name alone where there is none to ask.
+
+    trained: as from `trainings`. Raises ValueError when two would bear one name.
     """
-    smoothing = {strategy: one.parameters.get("label_smoothing") for (strategy, _), one in trained.items()}
-    names = {strategy: analysis.method_name(strategy, smoothing.get(strategy)) for strategy in strategies}
-    for strategy, name in names.items():
-        if alike := [other for other in names if names[other] == name and other != strategy]:
+    known = {run: method_name(one.parameters) for (run, _), one in trained.items()}
+    names = {run: known.get(run) or analysis.method_name(run) for run in runs}
+    for run, name in names.items():
+        if alike := [other for other in names if names[other] == name and other != run]:
             raise ValueError(
-                f"{strategy} and {alike[0]} were trained as one and the same, {name}: name one of them, "
+                f"{run} and {alike[0]} were trained as one and the same, {name}: name one of them, "
                 "or leave label_smoothing to the strategies when you train"
             )
     return names
@@ -168,8 +178,7 @@ def method_names(strategies: Sequence[str], trained: Mapping[tuple[str, int], Fi
 
 def model_name(parameters: Mapping[str, Any]) -> str:
     """The row of Tables 2 and 4 that a training belongs to, "RS269 CAM"; other backbones keep their own name."""
-    backbone = BACKBONES.get(parameters["backbone"], parameters["backbone"])
-    return f"{backbone} {analysis.method_name(parameters['strategy'], parameters.get('label_smoothing'))}"
+    return f"{BACKBONES.get(parameters['backbone'], parameters['backbone'])} {method_name(parameters)}"
 
 
 def as_table(number: int, rows: pd.DataFrame) -> pd.DataFrame:
@@ -241,11 +250,7 @@ def _with_augmentation(
     found: Sequence[Finished], left: Mapping[int, Sequence[pd.DataFrame]]
 ) -> Iterator[tuple[int, pd.DataFrame]]:
     """Column TTA of Tables 2 and 4: the overall mIoU of Tables 3 and 5, under the name of the training behind it."""
-    trained = {
-        (one.experiment, analysis.method_name(one.parameters["strategy"], one.parameters.get("label_smoothing"))): one
-        for one in found
-        if one.stage == "01_train_priors"
-    }
+    trained = {(one.experiment, method_name(one.parameters)): one for one in found if one.stage == "01_train_priors"}
     rows_of = {key: model_name(one.parameters) for key, one in trained.items()}
     for number, target, row in ((3, 2, "overall μ"), (5, 4, "overall")):
         for rows in left.get(number, ()):

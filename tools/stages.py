@@ -1,0 +1,55 @@
+"""The table of stages: one line a notebook, with what its runs need and take. The graph is made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+PRIORS, SALIENCY, AFFINITY, SEGMENTATION = "01_train_priors", "04_saliency", "05_affinity", "06_segmentation"
+INFERENCE, ANALYSIS = "02_infer_priors", "03_analyse_priors"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One notebook of the pipeline.
+
+    runs: the block of the preset's `runs` that names what it makes; "" where it runs once an experiment.
+    needs: parameters that name runs (of the same seed), and the stage whose runs they are.
+    library: packages and modules of pnoc_lib on which its results depend; a change of any other makes no run stale.
+    minutes, mem_mb: what one run takes in the demo; a preset says its own, and how many GPUs, under `resources`.
+    """
+
+    name: str
+    runs: str
+    needs: Mapping[str, str] = field(default_factory=dict)
+    library: str = ""
+    minutes: float = 1
+    mem_mb: int = 2000
+
+
+GROUND = "files parameters runs data"
+STAGES = {
+    stage.name: stage
+    for stage in (
+        Stage("00_data", "", library="toyvoc evaluation/analysis", minutes=0.5),
+        Stage(PRIORS, "priors", {"oc_run": PRIORS}, "engine priors evaluation/estimate", 1, 4000),
+        Stage(INFERENCE, "priors", {"run": PRIORS}, "engine priors", 0.7, 3000),
+        Stage(ANALYSIS, "", {"priors": INFERENCE}, "priors evaluation paper", 0.7),
+        Stage(
+            SALIENCY, "saliency", {"hints": INFERENCE, "segmentation_priors": INFERENCE, "beside": SALIENCY},
+            "engine priors saliency evaluation/metrics", 1, 4000,
+        ),
+        Stage(
+            AFFINITY, "affinity", {"prior": INFERENCE, "saliency": SALIENCY, "beside": AFFINITY},
+            "engine priors saliency affinity evaluation/metrics", 1, 4000,
+        ),
+        Stage(
+            SEGMENTATION, "segmentation", {"masks": AFFINITY, "beside": SEGMENTATION},
+            "engine segmentation evaluation/metrics", 1, 4000,
+        ),
+        Stage("07_paper_beside_ours", "", library="evaluation paper audit", minutes=0.5),
+        Stage("08_audit", "", library="evaluation paper audit", minutes=0.5),
+    )
+}  # fmt: skip
+GROUND_TRUTH = "ground-truth"  # in place of a run of 05: the masks of the data set
+BLOCKS = {stage.runs for stage in STAGES.values()} - {""}
