@@ -1,0 +1,134 @@
+"""Train PoolNet on the binary maps of a disentangler, as if they were annotations (Section 6.2)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from pnoc_lib import files
+from pnoc_lib.data import augment, stores
+from pnoc_lib.data.images import LabeledImages
+from pnoc_lib.data.samples import mix
+from pnoc_lib.engine import batchnorm, checkpoints
+from pnoc_lib.engine.history import History
+from pnoc_lib.engine.loop import Loop, Moment, Pace
+from pnoc_lib.saliency import poolnet
+
+WEIGHTS = "poolnet.safetensors"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that decides a training but images, maps and network; defaults as published.
+
+    epochs; accumulation: images an optimiser step, whose gradients are added; lr, weight_decay: of Adam, constant;
+    precision, seed. Images keep their own size, so a batch is one of them.
+    Raises ValueError for an impossible value.
+    """
+
+    epochs: int = 9
+    accumulation: int = 10
+    lr: float = 5e-5
+    weight_decay: float = 5e-4
+    precision: str = "bf16"
+    seed: int = 0
+
+    def __post_init__(self):
+        if not self.lr > 0 or not self.weight_decay >= 0:
+            raise ValueError(
+                f"lr must be positive and weight_decay not negative, got {self.lr} and {self.weight_decay}"
+            )
+        self.pace  # noqa: B018  checks what it holds
+
+    @property
+    def pace(self) -> Pace:
+        """How long and how fast: one image at a time, at a constant rate."""
+        names = ("epochs", "accumulation", "precision", "seed")
+        return Pace(batch_size=1, power=0.0, **{name: getattr(self, name) for name in names})
+
+
+@dataclass(frozen=True)
+class NativeSamples(Dataset):
+    """Images at their own size with their binary maps, mirrored together every other time.
+
+    Item (epoch, index) is (3, H, W) normalised and (1, H, W) in [0, 1], the same at every time.
+    """
+
+    images: LabeledImages
+    maps: stores.MapStore
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    seed: int
+
+    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        epoch, index = key
+        image_id = self.images.ids[index]
+        generator = torch.Generator().manual_seed(mix(self.seed, epoch, index))
+        pixels = augment.normalize(self.images.image(image_id), self.mean, self.std)
+        target = torch.from_numpy(self.maps.single(image_id))[None]
+        flip = torch.rand((), generator=generator).item() < 0.5
+        return (pixels.flip(-1), target.flip(-1)) if flip else (pixels, target)
+
+
+def saliency_loss(logits: Tensor, target: Tensor, accumulation: int) -> Tensor:
+    """Binary cross-entropy, added up over the pixels of an image, divided by the images of an optimiser step.
+
+    logits, target: (N, 1, H, W), target in [0, 1]. Returns a scalar.
+    """
+    return F.binary_cross_entropy_with_logits(logits.float(), target, reduction="sum") / accumulation
+
+
+def train(
+    network: poolnet.PoolNet,
+    images: LabeledImages,
+    maps: stores.MapStore,
+    folder: Path | str,
+    settings: Settings,
+    *,
+    cpu: bool = False,
+    **options,
+) -> History:
+    """Train PoolNet on the binary maps of `images`; `folder` gets poolnet.safetensors, steps.csv and epochs.csv.
+
+    images: those with a class; the others have no map to learn from. No mask is read: the maps are the teacher.
+    options: num_workers, checkpoint_seconds, progress, after_epoch of `Loop.run`.
+    BatchNorm of the backbone stays as it is. A finished training of the same settings and maps is read back.
+    Returns the tables of iterations and epochs: loss, as above; bce, its mean over the pixels; salient, the share of
+    pixels that the map calls salient, and found, the share that the network does.
+    Raises DataError when maps are missing or of other images.
+    """
+    images = images.with_labels()
+    maps.require(images, by_class=False)
+    identity = checkpoints.identity(network, images) | {"maps": maps.digest(images.ids), "width": network.width}
+    loop = Loop(folder, settings.pace, len(images), identity | asdict(settings), cpu=cpu)
+    if loop.finished(WEIGHTS):
+        network.load_state_dict(files.read_tensors(Path(folder) / WEIGHTS)[0])
+        network.eval()
+        return loop.history()
+    batchnorm.freeze_batchnorm(network)  # before the optimiser: its scales and shifts do not learn
+
+    def adam(network) -> torch.optim.Optimizer:
+        learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        return torch.optim.Adam(learning, lr=settings.lr, weight_decay=settings.weight_decay)
+
+    learner = loop.learner("poolnet", network, adam, mode=lambda network: batchnorm.freeze_batchnorm(network.train()))
+
+    def step(x: Tensor, target: Tensor, *, at: Moment) -> dict[str, Tensor]:
+        with loop.arithmetic():
+            logits = learner(x)
+        loss = saliency_loss(logits, target, settings.accumulation)
+        learner.update(loss)
+        share = {"salient": target.mean(), "found": (logits > 0).float().mean()}
+        return {"loss": loss, "bce": loss.detach() * settings.accumulation / target.numel()} | share
+
+    drawn = NativeSamples(images, maps, network.mean, network.std, settings.seed)
+    results = {WEIGHTS: partial(poolnet.save_network, network)}
+    history = loop.run(step, drawn, results, title="PoolNet", **options)
+    batchnorm.freeze_batchnorm(network, frozen=False)
+    return history
