@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from pnoc_lib import files
 from pnoc_lib.data import stores
 from pnoc_lib.data.images import LabeledImages
+from pnoc_lib.data.problems import DataError
 from pnoc_lib.engine import backbones, checkpoints
 from pnoc_lib.engine.history import History
 from pnoc_lib.engine.loop import Loop, Moment, Pace
@@ -107,7 +108,7 @@ def train(
     """
     if settings.hinted != (hints is not None):
         raise ValueError(f"method {settings.method!r} {'needs' if settings.hinted else 'takes no'} hints: see `method`")
-    read = {} if hints is None else {"hints": hints.require(images).digest(images.ids)}
+    read = {} if hints is None else {"hints": _checked(hints, images, settings.delta_fg).digest(images.ids)}
     loop = Loop(
         folder, settings.pace, len(images), checkpoints.identity(network, images) | read | asdict(settings), cpu=cpu
     )
@@ -140,6 +141,19 @@ def train(
     drawn = samples.SaliencySamples(images, square, settings.seed, hints)
     results = {WEIGHTS: partial(c2am.save_network, network)}
     return loop.run(step, drawn, results, title=settings.method, **options)
+
+
+def _checked(hints: stores.MapStore, images: LabeledImages, delta_fg: float) -> stores.MapStore:
+    """The store, when it holds the priors of these images and at least one of them has a hint."""
+    hints.require(images)
+    highest = max((float(samples.strongest(hints, image_id).max(initial=0.0)) for image_id in images.ids), default=0.0)
+    if highest < delta_fg:
+        raise DataError(
+            f"no image has a prior of {delta_fg:g} or more, its highest is {highest:.2g}: lower delta_fg, or give "
+            "hints of another prior",
+            hints.folder,
+        )
+    return hints
 
 
 def _optimizer(settings: Settings, network: nn.Module) -> torch.optim.Optimizer:
