@@ -143,6 +143,7 @@ def by_hand(images, s, oc):
         for name, parameter in learning[who].items():
             bias = name.endswith("bias")
             rate = s.lr * (s.new_factor if name.startswith("head.") else 1) * (2 if bias else 1)
+            rate *= s.noc_rate if who == "noc" else 1
             rate *= (1 - (t // every) / (len(batches) // every)) ** s.power
             decayed = sums[who][name] + (0 if bias else s.weight_decay) * parameter.data
             momenta[who][name] = s.momentum * momenta[who][name] + decayed
@@ -159,7 +160,10 @@ def by_hand(images, s, oc):
             quadrants = [x[:, :, i : i + half, j : j + half] for i in (0, half) for j in (0, half)]
             pieces = f(torch.cat(quadrants)).chunk(4)
             merged = torch.cat([torch.cat(pieces[:2], 3), torch.cat(pieces[2:], 3)], 2)
-            present = (a - merged).abs() * y[:, :, None, None]
+            pair = (a, merged)
+            if s.reconstruction == "normalised":
+                pair = [maps.relu() / (maps.relu().amax((2, 3), keepdim=True) + 1e-5) for maps in pair]
+            present = (pair[0] - pair[1]).abs() * y[:, :, None, None]
             terms |= {"re_cls": l_cls(merged, y), "re": present.sum() / a.numel()}
             weight |= {"re_cls": 1, "re": s.lambda_re * min(time / s.ramp_re, 1)}
         if plan.eraser:
@@ -208,6 +212,7 @@ def by_hand(images, s, oc):
         {"strategy": "p-oc", "momentum": 0.9},
         {"strategy": "oc-cse-ls", "erase_scope": "image"},
         {"strategy": "puzzle", "lambda_re": 9.0},
+        {"reconstruction": "normalised", "noc_rate": 0.3, "delta_noc": 0.6},
         {"strategy": "cam-more-ls"},
     ],
     ids=lambda changes: " ".join(f"{name}={value}" for name, value in changes.items()),
@@ -601,6 +606,8 @@ def test_defaults_of_the_adversarial_training_are_those_of_the_paper():
         lambda_noc=1.0,
         delta_noc=0.2,
         k_noc=1,
+        noc_rate=1.0,
+        reconstruction="raw",
         erase_scope="batch",
         augment="jitter",
         label_smoothing=0.0,
@@ -623,6 +630,8 @@ def test_defaults_of_the_adversarial_training_are_those_of_the_paper():
         ({"lambda_cse": math.nan}, "lambda_cse must not be negative, got nan"),
         ({"lambda_noc": -2}, "lambda_noc must not be negative, got -2"),
         ({"k_noc": 0}, "k_noc must be positive, got 0"),
+        ({"noc_rate": 0.0}, "noc_rate must be positive, got 0.0"),
+        ({"reconstruction": "scaled"}, "unknown reconstruction 'scaled': choose one of raw, normalised"),
         ({"erase_scope": "class"}, "unknown erase_scope 'class': choose one of batch, image"),
         ({"batchnorm": "none"}, "unknown batchnorm 'none': choose one of normal, fixed"),
         ({"delta_noc": 1.2}, r"delta_noc must be in \[0, 1\], got 1.2: the paper's value is 0.2"),

@@ -43,6 +43,8 @@ GAME = {  # Section 6.1 and Algorithm 1
     "lambda_noc": 1.0,
     "delta_noc": 0.2,
     "k_noc": 1,
+    "noc_rate": 1.0,
+    "reconstruction": "raw",
     "erase_scope": "batch",
     "from_oc": False,
     "leaky_noc": False,

@@ -23,12 +23,14 @@ def generator_terms(
     scope: str = "batch",
     leaky: bool = False,
     tile_statistics: bool = True,
+    reconstruction: str = "raw",
 ) -> tuple[dict[str, Tensor], Tensor, Tensor | None]:
     """The terms of the generator's loss, lines 4 and 5 of Algorithm 1: those that the strategy has.
 
     generator, eraser: networks (or a learner of one) from images to raw CAMs. The eraser is `oc` or `noc`, fixed here:
     gradients pass through it to the erased image and none stay in it (`leaky`: they stay, as in the published code).
     images: (N, 3, H, W) normalised. labels: (N, C), 0 or 1. erased_class: (N,), from `erasing.draw_class`.
+    reconstruction: what the puzzle compares, "raw" maps or "normalised" ones, see `puzzle.reconstruction_loss`.
     tile_statistics: whether the pass over the tiles enters the running statistics of BatchNorm.
     Returns the terms cls, re_cls, re, cse by name (scalars without weights); A = f(x), (N, C, h, w); the eraser's CAMs
     of the softly erased images, or None.
@@ -40,7 +42,7 @@ def generator_terms(
         with batchnorm.keep_statistics(generator, keep=not tile_statistics):
             merged = puzzle.merge(generator(puzzle.tile(images)))  # A^re
         terms["re_cls"] = cam.classification_loss(cam.gap(merged), targets)
-        terms["re"] = puzzle.reconstruction_loss(maps, merged, labels)
+        terms["re"] = puzzle.reconstruction_loss(maps, merged, labels, reconstruction=reconstruction)
     if plan.eraser:
         with batchnorm.fixed(eraser, parameters=not leaky):
             seen = eraser(erasing.erase_soft(images, maps, erased_class, scope=scope))

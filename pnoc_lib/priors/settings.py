@@ -6,16 +6,18 @@ from dataclasses import dataclass, fields, replace
 
 from pnoc_lib.engine import backbones
 from pnoc_lib.engine.pace import PRECISIONS, Pace
-from pnoc_lib.priors import erasing, strategies
+from pnoc_lib.priors import erasing, puzzle, strategies
 
 __all__ = ["PRECISIONS", "UNUSED_BY_CAM", "TrainingSettings"]
 
 UNUSED_BY_CAM = (
     "lambda_re",
     "ramp_re",
+    "reconstruction",
     "lambda_cse_first",
     "lambda_cse",
     "lambda_noc",
+    "noc_rate",
     "delta_noc",
     "k_noc",
     "erase_scope",
@@ -34,6 +36,8 @@ class TrainingSettings:
     `accumulation` iterations make one optimiser step, their gradients summed (`average_accumulated`: averaged).
     lambda_re rises from 0 within the share `ramp_re` of the training; lambda_cse from `lambda_cse_first`, lambda_noc
     from 0, both until its end. erase_scope: whose peak divides the soft mask, "batch" or "image".
+    reconstruction: whether the "raw" maps are compared or the "normalised" ones (beyond the paper).
+    noc_rate: factor of all rates of `noc` (beyond the paper, which has 1).
     batchnorm: "normal", or "fixed": statistics and affine parameters of the generator stay as they are at the start.
     tile_statistics: whether tiles enter the running statistics of BatchNorm as whole images do (normal mode).
     from_oc: the generator starts from the weights of `oc` instead of the backbone's.
@@ -58,11 +62,13 @@ class TrainingSettings:
     power: float = 0.9
     lambda_re: float = 4.0
     ramp_re: float = 0.5
+    reconstruction: str = "raw"
     lambda_cse_first: float = 0.3
     lambda_cse: float = 1.0
     lambda_noc: float = 1.0
     delta_noc: float = 0.2
     k_noc: int = 1
+    noc_rate: float = 1.0
     erase_scope: str = "batch"
     batchnorm: str = "normal"
     tile_statistics: bool = True
@@ -77,13 +83,17 @@ class TrainingSettings:
         for name, value in own.items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
-        for name in ("crop_size", "lr", "new_factor", "k_noc"):
+        for name in ("crop_size", "lr", "new_factor", "k_noc", "noc_rate"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}: see Section 6.1 for the paper's")
         for name in ("lambda_re", "lambda_cse_first", "lambda_cse", "lambda_noc"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}: 0 leaves its term out")
-        for name, choices in {"erase_scope": erasing.SCOPES, "batchnorm": ("normal", "fixed")}.items():
+        for name, choices in {
+            "erase_scope": erasing.SCOPES,
+            "batchnorm": ("normal", "fixed"),
+            "reconstruction": puzzle.RECONSTRUCTIONS,
+        }.items():
             if getattr(self, name) not in choices:
                 raise ValueError(f"unknown {name} {getattr(self, name)!r}: choose one of {', '.join(choices)}")
         erasing.check_threshold(self.delta_noc)
@@ -101,9 +111,14 @@ class TrainingSettings:
         return Pace(**{name: getattr(self, name) for name in names})
 
     @property
-    def erasure(self) -> dict[str, str | bool]:
+    def terms(self) -> dict[str, str | bool]:
         """How the terms of the generator's loss are computed, for `objectives.generator_terms`."""
-        return {"scope": self.erase_scope, "leaky": self.leaky_noc, "tile_statistics": self.tile_statistics}
+        return {
+            "scope": self.erase_scope,
+            "leaky": self.leaky_noc,
+            "tile_statistics": self.tile_statistics,
+            "reconstruction": self.reconstruction,
+        }
 
     @property
     def plan(self) -> strategies.Strategy:

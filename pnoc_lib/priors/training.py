@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -67,9 +68,10 @@ def train(
         return training.history()
 
     # who learns
-    def sgd(learner: nn.Module) -> torch.optim.Optimizer:
-        groups = backbones.parameter_groups(learner, s.lr, new_factor=s.new_factor, weight_decay=s.weight_decay)
-        return torch.optim.SGD(groups, lr=s.lr, momentum=s.momentum)
+    def sgd(learner: nn.Module, rate: float = 1.0) -> torch.optim.Optimizer:
+        lr = s.lr * rate
+        groups = backbones.parameter_groups(learner, lr, new_factor=s.new_factor, weight_decay=s.weight_decay)
+        return torch.optim.SGD(groups, lr=lr, momentum=s.momentum)
 
     def still(learner: nn.Module) -> nn.Module:
         return batchnorm.freeze_batchnorm(learner.train())
@@ -80,7 +82,7 @@ def train(
     saved, noc, eraser = [network], None, None
     if plan.eraser == "noc":  # begins as oc
         eraser = copy.deepcopy(oc).requires_grad_(True)
-        noc = training.learner("noc", eraser, sgd, every=s.k_noc, mode=still)
+        noc = training.learner("noc", eraser, partial(sgd, rate=s.noc_rate), every=s.k_noc, mode=still)
         saved = [eraser, network]
     elif plan.eraser == "oc":
         example = torch.zeros(1, 3, 4 * network.stride, 4 * network.stride, device=next(oc.parameters()).device)
@@ -92,7 +94,7 @@ def train(
         r = erasing.draw_class(y, torch.Generator().manual_seed(at.draw(1))) if eraser else None  # line 2
         x, y, r = training.place(x, y, r)
         with training.arithmetic():  # lines 3 to 5: fix noc, compute Eq. (8)
-            terms, maps, seen = objectives.generator_terms(f, eraser, x, y, r, plan, **s.erasure)
+            terms, maps, seen = objectives.generator_terms(f, eraser, x, y, r, plan, **s.terms)
         lambda_re, lambda_cse = at.ramp(0.0, s.lambda_re, share=s.ramp_re), at.ramp(s.lambda_cse_first, s.lambda_cse)
         loss = objectives.generator_loss(terms, lambda_re=lambda_re, lambda_cse=lambda_cse)
         f.update(loss)  # line 6
