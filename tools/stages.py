@@ -37,7 +37,7 @@ STAGES = {
         Stage(ANALYSIS, "", {"priors": INFERENCE}, "priors evaluation paper", 0.7),
         Stage(
             SALIENCY, "saliency", {"hints": INFERENCE, "segmentation_priors": INFERENCE, "beside": SALIENCY},
-            "engine priors saliency evaluation/metrics", 1, 4000,
+            "engine priors saliency evaluation/metrics evaluation/saliency", 1.5, 4000,
         ),
         Stage(
             AFFINITY, "affinity", {"prior": INFERENCE, "saliency": SALIENCY, "beside": AFFINITY},

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from scipy.ndimage import binary_dilation, binary_erosion
 
 from pnoc_lib.data import problems, stores
 from pnoc_lib.data.images import VOID, Masks
@@ -134,3 +135,66 @@ def _each(function, ids: Sequence[str], read: Sequence[stores.MapStore], progres
                 store.folder,
             )
     return problems.gather(function, list(ids), progress="score" if progress else None)
+
+
+def table_rows(
+    name: str,
+    priors: Mapping[str, stores.MapStore],
+    maps: Mapping[str, stores.MapStore],
+    masks: Masks,
+    *,
+    ids: Sequence[str],
+    split: str,
+    seed: int = 0,
+    score_classes: Collection[str] | None = None,
+) -> pd.DataFrame:
+    """The rows of Table 6 of one saliency run, as a stage leaves them in rows.csv; value in percent, unrounded.
+
+    name: "C2AM-H RS269 [RS269 P-OC]"; a row is called after it and the priors. priors: by the paper's name of their
+    training. maps: by column, "P." (binary) and "R." (PoolNet). seed: of the draw of reading "a".
+    Nothing is chosen with priors: the map takes the place of the threshold. With the ground truth a soft map gets its
+    best threshold, an oracle; reading "b" has a row of its own.
+    """
+    rows, common = [], {"table": 6, "split": split, "images": len(ids)}
+    names = list(masks.classes)
+    for column, store in maps.items():
+        for prior, cams in priors.items():
+            scores = metrics.class_scores(with_priors(cams, store, masks, ids=ids), names)
+            value = 100 * metrics.mean_scores(scores, score_classes)["miou"]
+            rows.append(common | {"row": f"{name}: {prior}", "column": column, "value": value, "chosen_on": "fixed"})
+        for reading in READINGS:
+            histogram = with_ground_truth(store, masks, reading, ids=ids, seed=seed)
+            scored = {"class_names": names, "score_classes": score_classes} if reading == "a" else {}
+            sweep = metrics.threshold_sweep(histogram, **scored)
+            best = metrics.best_threshold(sweep)
+            soft = bool(sweep["miou"].nunique() > 1)
+            row = f"{name}: GT" if reading == "a" else f"{name}: GT, two classes"
+            value = 100 * float(sweep["miou"].max())
+            note = f"a: false positives drawn, seed {seed}" if reading == "a" else "b: salient or not"
+            chosen = {"threshold": best, "chosen_on": "oracle"} if soft else {"chosen_on": "fixed"}
+            rows.append(common | {"row": row, "column": column, "value": value, "note": note} | chosen)
+    columns = ["table", "row", "column", "value", "split", "threshold", "chosen_on", "images", "note"]
+    return pd.DataFrame(rows).reindex(columns=columns)
+
+
+def edge_scores(
+    maps: Mapping[str, stores.MapStore], masks: Masks, *, ids: Sequence[str], width: int = 4, threshold: float = 0.5
+) -> pd.DataFrame:
+    """How often saliency is right near the outlines of objects and elsewhere: one row a name, for information only.
+
+    maps: stores of saliency by name. width: pixels on either side of an outline. threshold: above it is salient.
+    Returns the columns edge and elsewhere, shares of the pixels that are right; void counts for nobody.
+    """
+    right = {name: np.zeros((2, 2)) for name in maps}
+    for image_id in ids:
+        mask = masks.mask(image_id)
+        objects, valid = mask > 0, mask != VOID  # void lies on the outlines: part of both sides
+        grown = binary_dilation(objects, iterations=width)
+        shrunk = binary_erosion(objects, iterations=width, border_value=1)
+        edge = grown & ~shrunk & valid
+        for name, store in maps.items():
+            correct = (store.single(image_id) > threshold) == objects
+            for k, where in enumerate((edge, valid & ~edge)):
+                right[name][k] += (correct & where).sum(), where.sum()
+    shares = {name: counts[:, 0] / np.maximum(counts[:, 1], 1) for name, counts in right.items()}
+    return pd.DataFrame.from_dict(shares, orient="index", columns=["edge", "elsewhere"])
