@@ -1,5 +1,6 @@
 """Several processes: gradients meet once an optimiser step, and one process reads back what all of them left."""
 
+import signal
 from pathlib import Path
 
 import pandas as pd
@@ -108,7 +109,9 @@ class Numbers(torch.utils.data.Dataset):
 
 
 def test_gradients_are_exchanged_once_an_optimiser_step(tmp_path):
+    before = signal.getsignal(signal.SIGINT)
     launch.run(2, exchange, tmp_path)
+    assert signal.getsignal(signal.SIGINT) is before  # a kernel can be interrupted afterwards
     assert (tmp_path / "exchanged").read_text() == "2"  # four iterations, two an optimiser step
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+import signal
 import tempfile
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -33,6 +36,7 @@ def run(processes: int, function: Callable[..., Any], *arguments: Any, cpu: bool
             min_nodes=1,
             max_nodes=1,
             nproc_per_node=processes,
+            run_id="train",
             rdzv_backend="c10d",
             rdzv_endpoint="localhost:0",
             start_method="spawn",
@@ -41,11 +45,24 @@ def run(processes: int, function: Callable[..., Any], *arguments: Any, cpu: bool
             logs_specs=DefaultLogsSpecs(log_dir=logs),
         )
         try:
-            elastic_launch(config, _enter)(function, torch.get_num_threads(), arguments, options | {"cpu": cpu})
+            with _signals():
+                elastic_launch(config, _enter)(function, torch.get_num_threads(), arguments, options | {"cpu": cpu})
         except ChildFailedError as error:
             rank, failure = error.get_first_failure()
-            told = failure.message["message"] if isinstance(failure.message, dict) else failure.message
-            raise RuntimeError(f"process {rank} of {processes} failed: {told}") from None
+            told = failure.message["message"] if isinstance(failure.message, dict) else f"code {failure.exitcode}"
+            raise RuntimeError(f"process {rank} of {processes} failed: {told}; what it printed stands above") from None
+
+
+@contextmanager
+def _signals() -> Iterator[None]:
+    """The launcher puts its own handlers in place; afterwards a kernel is interrupted as before."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 @record
