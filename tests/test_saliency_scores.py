@@ -1,11 +1,13 @@
 """Table 6's protocol by hand on images of 3 x 3 pixels, and the two readings of its rows with the ground truth."""
 
 import numpy as np
+import pandas as pd
 import pytest
+from PIL import Image
 
 from pnoc_lib.data import stores
 from pnoc_lib.data.images import Masks
-from pnoc_lib.evaluation import metrics, saliency
+from pnoc_lib.evaluation import metrics, saliency, saliency_pictures
 
 CAMS = np.array(
     [[[0.9, 0.1, 0.0], [0.5, 0.5, 0.0], [0.2, 0.0, 0.0]], [[0.3, 0.4, 0.0], [0.5, 0.6, 0.1], [0.2, 0.0, 0.9]]],
@@ -95,7 +97,8 @@ def test_perfect_saliency_is_worth_one_and_none_is_worth_the_background(tmp_path
 
 def test_how_clean_hints_are_by_hand(tmp_path):
     table = saliency.hint_precision(stored(tmp_path, x=CAMS), masks(x=MASK), ids=["x"], deltas=(0.45, 0.95))
-    assert table.columns.tolist() == ["delta_fg", "precision", "recall", "images"]
+    columns = ["table", "row", "column", "value", "split", "threshold", "chosen_on", "images", "note"]
+    assert table.columns.tolist() == columns
     assert table.loc[0].tolist() == pytest.approx([0.45, 1.0, 4 / 5, 1.0])  # 0.9, 0.5, 0.6 and 0.9: all objects, of 5
     assert np.isnan(table.loc[1, "precision"]) and table.loc[1, ["recall", "images"]].tolist() == [0, 0]
 
@@ -106,3 +109,54 @@ def test_errors_say_what_to_do(tmp_path):
         saliency.with_ground_truth(store, masks(x=MASK), "c", ids=["x"])
     with pytest.raises(ValueError, match=r"1 of 2 images have no map: y; finish the store, or give the images"):
         saliency.with_ground_truth(store, masks(x=MASK, y=MASK), "b", ids=["x", "y"])
+
+
+def test_the_rows_of_a_run_by_hand(tmp_path):
+    binary = ((MASK > 0) & (MASK != 255)).astype(np.float32)
+    maps = {"P.": stored(tmp_path / "p", x=binary), "R.": stored(tmp_path / "r", x=0.2 + 0.6 * binary)}
+    priors = {"RS269 P": stored(tmp_path / "c", x=CAMS)}
+    table = saliency.table_rows("C2AM RN50", priors, maps, masks(x=MASK), ids=["x"], split="train")
+    assert table.columns.tolist() == [
+        "table",
+        "row",
+        "column",
+        "value",
+        "split",
+        "threshold",
+        "chosen_on",
+        "images",
+        "note",
+    ]
+    assert table["row"].unique().tolist() == ["C2AM RN50: RS269 P", "C2AM RN50: GT", "C2AM RN50: GT, two classes"]
+    assert table.loc[table["row"].str.contains("GT"), "value"].tolist() == [100] * 4
+    oracle = table[table["chosen_on"] == "oracle"]
+    assert oracle["column"].unique().tolist() == ["R."] and (oracle["threshold"] == 0.2).all()  # above 0.2, the byte 51
+    assert table["threshold"].isna().sum() == 4  # where nothing was chosen
+    iou = metrics.class_scores(
+        saliency.with_priors(priors["RS269 P"], maps["P."], masks(x=MASK), ids=["x"]), ["a", "b", "c"]
+    )
+    assert table["value"][0] == pytest.approx(100 * iou["iou"].mean())
+    some = saliency.table_rows("n", priors, maps, masks(x=MASK), ids=["x"], split="train", score_classes=["a"])
+    assert some["value"][0] == pytest.approx(100 * iou.set_index("class")["iou"]["a"])
+
+
+def test_edges_by_hand(tmp_path):
+    mask = np.zeros((20, 20), np.uint8)
+    mask[:, 10:] = 1
+    shifted = np.zeros((20, 20))
+    shifted[:, 11:] = 1  # one column of 4 beside the outline is wrong
+    far = (mask > 0).astype(float)
+    far[:, 0] = 1  # right at the outline, wrong elsewhere
+    stores_of = {name: stored(tmp_path / name, x=values) for name, values in (("shifted", shifted), ("far", far))}
+    table = saliency.edge_scores(stores_of, masks(x=mask), ids=["x"], width=2)
+    assert table.loc["shifted"].tolist() == [0.75, 1.0]
+    assert table.loc["far"].tolist() == [1.0, 15 / 16]
+
+
+def test_hints_are_drawn_where_they_are():
+    image = Image.new("RGB", (3, 1), (100, 100, 100))
+    picture = saliency_pictures.overlay_hints(image, np.array([[0.5, 0.2, 0.0]]), 0.4)
+    assert picture[0, 1].tolist() == [100] * 3
+    assert picture[0, 0].argmax() == 0 and picture[0, 2].argmax() == 2
+    fig = saliency_pictures.lines(pd.DataFrame({"precision": [0.5, 1.0]}, index=[0.1, 0.2]), mark=0.1, ylabel="share")
+    assert len(fig.axes[0].lines) == 2
