@@ -56,3 +56,10 @@ def scores(
     """Scores by class, as `metrics.class_scores`, and their means, as `metrics.mean_scores`; all fractions."""
     by_class = metrics.class_scores(confusion(guesses, truth, ids, progress=progress), truth.classes)
     return by_class, metrics.mean_scores(by_class, score_classes or None)
+
+
+def right_share(guesses: Masks, truth: Masks, id: str) -> float:
+    """Share of the pixels of one image that have their true class, void left out; NaN where all is void."""
+    mask = truth.mask(id)
+    seen = mask != VOID
+    return float((guesses.mask(id) == mask)[seen].mean()) if seen.any() else float("nan")

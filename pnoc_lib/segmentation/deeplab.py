@@ -217,6 +217,24 @@ def build(architecture: str, backbone: str, num_classes: int, **options) -> Deep
     return (DeepLabV2 if architecture == "deeplabv2" else DeepLabV3Plus)(backbone, num_classes, **options)
 
 
+def begin_with(network: DeepLab, path: Path | str) -> None:
+    """Take the encoder of a network that was trained on labels alone, in place of ImageNet's.
+
+    path: weights of a CAM network of the same backbone. Raises FileNotFoundError when they are missing, ValueError
+    when they are of another backbone.
+    Beyond the paper: it begins with ImageNet; on a few hundred images the labels' own features save much training.
+    """
+    tensors, made_of = files.read_tensors(path)
+    if made_of.get("backbone") != network.backbone:
+        raise ValueError(f"{path} is of backbone {made_of.get('backbone')!r}, the network of {network.backbone!r}")
+    wanted = network.encoder.state_dict()
+    given = {name.removeprefix("encoder."): tensor for name, tensor in tensors.items()}
+    absent = [name for name in wanted if name not in given or given[name].shape != wanted[name].shape]
+    if absent:
+        raise ValueError(f"{path} lacks {len(absent)} tensors of the encoder, such as {absent[0]}")
+    network.encoder.load_state_dict({name: given[name] for name in wanted})
+
+
 def save_network(network: DeepLab, path: Path | str) -> None:
     """Write the weights as safetensors, with what is needed to build the network again beside them."""
     made_of = {"architecture": network.architecture, "backbone": network.backbone}

@@ -13,6 +13,7 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as TF
 from tqdm import tqdm
 
+from pnoc_lib.data import index_masks
 from pnoc_lib.data.images import LabeledImages
 from pnoc_lib.engine import crf, multiscale, processes
 from pnoc_lib.segmentation import deeplab, refining
@@ -141,3 +142,35 @@ def _enlarged(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     if mask.shape[::-1] == size:
         return mask
     return np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST))
+
+
+def fill(
+    segmenter: Segmenter,
+    images: LabeledImages,
+    refined: index_masks.MaskFolder,
+    plain: index_masks.MaskFolder,
+    *,
+    scales: Sequence[float] = multiscale.SCALES,
+    mirror: bool = True,
+    with_crf: bool = True,
+    longest: int = 0,
+    batch_size: int = 1,
+    workers: int | None = None,
+    progress: bool = True,
+) -> int:
+    """Write the masks of every image that one of the folders lacks: after the CRF, and before it.
+
+    The settings are those of `predict`. Returns the number of images done; masks of another network or of other
+    settings are made anew, those of an interrupted call are kept.
+    """
+    how = {"scales": list(scales), "mirror": mirror, "longest": longest}
+    made_of = {"network": segmenter.digest, "precision": str(segmenter.dtype)} | how
+    refined.renew(made_of | {"crf": str(crf.SEGMENTATION) if with_crf else "none"})
+    plain.renew(made_of | {"crf": "none"})
+    lacking = {*refined.missing(images.ids), *plain.missing(images.ids)}
+    todo = images.subset(id for id in images.ids if id in lacking)
+    options = {"with_crf": with_crf, "batch_size": batch_size, "workers": workers, "progress": progress}
+    for id, mask, before in predict(segmenter, todo, **how, **options):
+        plain.write(id, before)
+        refined.write(id, mask)
+    return len(todo)

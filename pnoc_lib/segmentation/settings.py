@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from pnoc_lib.engine.pace import Pace
 from pnoc_lib.segmentation.deeplab import ARCHITECTURES
@@ -72,6 +74,13 @@ class SegmentationSettings:
     def longer(self) -> tuple[int, int] | None:
         """Range of the longer side, or None where a factor is drawn."""
         return None if self.factors else (self.resize_min, self.resize_max)
+
+
+def of(given: Mapping[str, Any]) -> SegmentationSettings:
+    """The settings among the parameters of a notebook; names that are no setting are passed over."""
+    return SegmentationSettings(
+        **{one.name: given[one.name] for one in fields(SegmentationSettings) if one.name in given}
+    )
 
 
 def paper(architecture: str, dataset: str = "voc12") -> SegmentationSettings:
