@@ -44,8 +44,8 @@ STAGES = {
             "engine priors saliency affinity evaluation/metrics", 1, 4000,
         ),
         Stage(
-            SEGMENTATION, "segmentation", {"masks": AFFINITY, "beside": SEGMENTATION},
-            "engine segmentation evaluation/metrics", 1, 4000,
+            SEGMENTATION, "segmentation", {"masks": AFFINITY, "encoder": PRIORS, "beside": SEGMENTATION},
+            "engine segmentation evaluation/metrics evaluation/masks paper/segmentation_rows", 2, 4000,
         ),
         Stage("07_paper_beside_ours", "", library="evaluation paper audit", minutes=0.5),
         Stage("08_audit", "", library="evaluation paper audit", minutes=0.5),
