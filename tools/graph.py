@@ -15,7 +15,19 @@ from pathlib import Path
 from typing import Any
 
 import presets
-from stages import AFFINITY, ANALYSIS, GROUND, GROUND_TRUTH, INFERENCE, PRIORS, SALIENCY, SEGMENTATION, STAGES, Stage
+from stages import (
+    AFFINITY,
+    ANALYSIS,
+    GROUND,
+    GROUND_TRUTH,
+    INFERENCE,
+    PRIORS,
+    SALIENCY,
+    SEGMENTATION,
+    STAGES,
+    START,
+    Stage,
+)
 
 from pnoc_lib import parameters
 from pnoc_lib.priors import strategies
@@ -54,7 +66,7 @@ class Graph:
             for stage in (SALIENCY, AFFINITY, SEGMENTATION, INFERENCE):
                 for name in self.config["runs"].get(STAGES[stage].runs, {}):
                     self._add(stage, name, seed)
-        for stage in ("00_data", ANALYSIS, "07_paper_beside_ours", "08_audit"):
+        for stage in ("00_data", ANALYSIS, START, "07_paper_beside_ours", "08_audit"):
             if stage in self.declared:
                 self._add(stage, "", None)
         self._give_splits()
@@ -106,6 +118,8 @@ class Graph:
         return json.dumps(dict(self.runs[stage, name, seed].parameters), sort_keys=True)
 
     def _wanted(self, stage: Stage) -> bool:
+        if stage.name == START:
+            return bool(self.config.get(START))
         block = "priors" if stage.name == ANALYSIS else stage.runs
         return not block or bool(self.config["runs"].get(block))
 

@@ -219,6 +219,23 @@ def threshold_curves(
     return _closed(fig)
 
 
+def uncovered(sureness: pd.DataFrame) -> Figure:
+    """How sure a classifier is of its class as an image is uncovered: one line a column, such as `uncover.ORDERS`.
+
+    sureness: p of the class, fractions, indexed by the share of the pixels that is uncovered.
+    """
+    with plt.rc_context(plain):
+        fig, axis = plt.subplots(figsize=(4.6, 2.8))
+        for number, (name, values) in enumerate(sureness.items()):
+            axis.plot(
+                100 * sureness.index, values, color=CYCLE[number], ls=LINES[number], marker="o", ms=3.5, label=name
+            )
+        axis.set(xlabel="uncovered, % of the pixels", ylabel="p of the class", ylim=(0, 1.02))
+        axis.legend(loc="lower right")
+        fig.tight_layout()
+    return _closed(fig)
+
+
 def game_over_seeds(histories: Mapping[str, Sequence[pd.DataFrame]]) -> Figure:
     """How the game between f and its eraser goes, epoch by epoch: one colour a method, a band over its seeds.
 
