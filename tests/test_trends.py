@@ -263,3 +263,27 @@ def test_cells_of_a_run_by_hand():
     assert math.isnan(trends.cells(scores, sweep)["peak"])
     assert math.isnan(trends.cells(scores, sweep, epochs[:1])["peak"])
     assert math.isnan(trends.cells(scores, sweep, epochs[["epoch"]])["peak"])
+
+
+def test_statements_of_table_6_are_about_rows_without_their_backbones():
+    def rows(c2am, hinted, pooled):
+        names = {
+            "C2AM lite0: lite0 P-OC": (c2am, pooled),
+            "C2AM-H lite0 [lite0 P-OC]: lite0 P-OC": (hinted, pooled + 1),
+        }
+        names["C2AM lite0: GT, two classes"] = (99.0, 99.0)
+        lines = [
+            (row, column, v) for row, values in names.items() for column, v in zip(("P.", "R."), values, strict=True)
+        ]
+        return pd.DataFrame(lines, columns=["row", "column", "value"])
+
+    measured = trends.saliency_cells({0: rows(50.0, 52.0, 55.0), 1: rows(51.0, 52.0, 50.0)})
+    assert set(measured) == {(name, s) for name in ("C2AM: P-OC", "C2AM-H [P-OC]: P-OC") for s in (0, 1)}
+    selected = trends.statements(table=6)
+    checked = trends.check({"fixed": measured}, selected).set_index("trend")
+    assert (checked["in print"] == selected["printed"]).all()
+    assert checked.loc["t74", "difference"] == pytest.approx(1.5) and checked.loc["t74", "verdict"] == trends.HOLDS
+    assert checked.loc["t78", "by seed"] == "0: +5.0, 1: -1.0" and checked.loc["t78", "verdict"] == trends.WITHIN
+    assert checked.loc["t81", "verdict"] == trends.NOT_RUN and "needs C2AM-H [P-NOC+LS]" in checked.loc["t81", "note"]
+    assert checked.loc["t76", "note"] == "+LS was not run: without it"
+    assert not set(trends.statements().index) & set(selected.index)

@@ -1,6 +1,7 @@
 """The paper's statements about priors, checked against runs: trends.csv says which cells, the code below compares them.
 
-A cell is "P|singleton": a method and a row of Table 3; "0" and "1/2" are numbers. Three rows are not in that table:
+A cell is "P|singleton": a method and a row of Table 3, or "C2AM: P-OC|R.": a row, without backbones, and a column of
+Table 6; "0" and "1/2" are numbers. Three rows are not in that table:
 peak  where in the training the best estimate of an epoch lies: 0 the first epoch, 1 the last (Tables 2 and 4)
 area  mean mIoU of all thresholds of the sweep (Figure 6)
 Kinds: above (own lies above the highest of the others), below (under the lowest), stronger (above, by absolute value),
@@ -34,13 +35,16 @@ KINDS: dict[str, Callable[[float, Sequence[float]], float]] = {
 }
 
 
-def statements(dataset: str = "voc") -> pd.DataFrame:
+def statements(dataset: str = "voc", *, table: int | None = None) -> pd.DataFrame:
     """trends.csv, by trend: section, claim (of claims.csv), table, kind, own, others, printed, statement, note.
 
     dataset: for "coco14" what the paper says of Tables 4 and 5, otherwise of Tables 1 to 3; and what it prints nowhere.
+    table: those of one table alone, such as 6.
     printed: what its own numbers make of the statement; "" where it prints none.
     """
     frame = pd.read_csv(reader.FOLDER / "trends.csv", dtype=str, keep_default_na=False, index_col="trend")
+    if table is not None:
+        return frame[frame["table"] == str(table)]
     return frame[frame["table"].isin(["4", "5", ""] if dataset == "coco14" else ["1", "2", "3", ""])]
 
 
@@ -57,15 +61,29 @@ def cells(scores: pd.Series, sweep: pd.DataFrame, epochs: pd.DataFrame | None = 
     )
 
 
+def saliency_cells(rows: Mapping[int, pd.DataFrame]) -> Runs:
+    """What the statements ask of Table 6: (row without backbones, seed) -> P. and R., fractions.
+
+    rows: by seed, rows of Table 6 as stages leave them in rows.csv. Two rows that differ in a backbone alone are one,
+    the first; those of reading "b" are left out, as the paper has one row.
+    """
+    runs = {}
+    for seed, table in rows.items():
+        for row, part in table.groupby("row", sort=False):
+            if not row.endswith("two classes"):
+                runs.setdefault((_plain(row), seed), part.set_index("column")["value"] / 100)
+    return runs
+
+
 def in_print(
     statement: Mapping[str, str] | pd.Series, tables: Mapping[int, pd.DataFrame] | None = None
 ) -> tuple[float, str]:
     """Difference in the paper's printed numbers, in percent points, and what it makes of the statement.
 
     tables: from `reader.table`, Table 3 among them, where they have been read already.
-    NaN and "" for a statement that names no table. Raises ValueError for a cell that the paper does not have.
+    NaN and "" for a statement of ours, which has no printed numbers. Raises ValueError for a cell that the paper lacks.
     """
-    if not statement["table"]:
+    if not statement["table"] or statement.get("section") == "ours":
         return float("nan"), NO_NUMBERS
     number = int(statement["table"])
     tables = tables or {n: reader.table(n) for n in {number, 3}}
@@ -97,7 +115,7 @@ def check(measured: Mapping[str, Runs], selected: pd.DataFrame | None = None, *,
     Beyond the paper: a statement of Table 3, where P-OC and P-NOC are smoothed, takes them without smoothing where the
     smoothed ones were not run; its note says so.
     """
-    lines, tables = [], {number: reader.table(number) for number in range(1, 6)}
+    lines, tables = [], {number: reader.table(number) for number in range(1, 7)}
     for trend, statement in (statements() if selected is None else selected).iterrows():
         printed, word = in_print(statement, tables)
         about = {"trend": trend, **statement[["section", "statement", "table", "own", "others"]]}
@@ -154,14 +172,15 @@ def _compare(statement: pd.Series, runs: Runs, classes: int) -> dict:
     cells, note = _cells(statement), [statement["note"]]
     ran = {method for method, _ in runs}
     lacking = {method for method, _ in cells if method} - ran
-    if lacking and statement["table"] == "3":
-        plain = [(method.removesuffix("+LS"), row) for method, row in cells]
+    if lacking and statement["table"] in ("3", "6"):
+        plain = [(method.replace("+LS", ""), row) for method, row in cells]
         if {method for method, _ in plain if method} <= ran:
             cells, lacking = plain, set()
             note.append("+LS was not run: without it")
     result = {"difference": np.nan, "sd": np.nan, "seeds": 0, "by seed": ""}
     if lacking:
-        note.append(f"needs {', '.join(name for name in analysis.METHODS.values() if name in lacking)}")
+        known = [name for name in analysis.METHODS.values() if name in lacking]
+        note.append(f"needs {', '.join(known or sorted(lacking))}")
         return result | {"verdict": NOT_RUN, "note": _joined(note)}
     by_seed = {}
     for seed in sorted({seed for _, seed in runs}):
@@ -208,7 +227,10 @@ def _printed(tables: Mapping[int, pd.DataFrame], number: int, cell: tuple[str, s
     if row == "peak":
         scores = table.loc[f"RS269 {method}", [name for name in table if re.fullmatch(r"E\d+", name)]].astype(float)
         return 100 * scores.argmax() / (len(scores) - 1)
-    if number in (2, 4):
+    if number == 6:
+        rows = sorted((name for name in table.index if _plain(name) == method), key=lambda name: -name.count("RS269"))
+        place = (rows[0] if rows else method, row)
+    elif number in (2, 4):
         place = (f"RS269 {method}", "TTA")
     elif number == 5:
         place = ("overall", method)
@@ -217,6 +239,15 @@ def _printed(tables: Mapping[int, pd.DataFrame], number: int, cell: tuple[str, s
         names = {three: one for one, three in twins.items()}
         place = (names.get(row, row), analysis.TABLE_3.get(method, method))
     return float(reader.lookup(table, f"Table {number}", *place))
+
+
+def _plain(row: str) -> str:
+    """A row of Table 6 without its backbones: "C2AM-H RS269 [RS269 P-OC]: GT" is "C2AM-H [P-OC]: GT"."""
+    found = re.fullmatch(r"(C2AM(?:-H)?) \S+(?: \[\S+ (.+)\])?: (?:(\S+) )?(.+)", row)
+    if not found:
+        return row
+    method, hints, _, prior = found.groups()
+    return f"{method} [{hints}]: {prior}" if hints else f"{method}: {prior}"
 
 
 def _joined(notes: Sequence[str]) -> str:
