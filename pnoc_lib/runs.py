@@ -17,11 +17,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 
 from pnoc_lib import files
 
 MANIFEST = "manifest.json"
+BEFORE = "manifest-before.json"  # of the run before, while another is at work
+ROWS_FILE = "rows.csv"
+ROWS = ("table", "row", "column", "value", "split", "threshold", "chosen_on", "images", "note")
+WORK = ("started", "duration_s", "peak_memory_mib", "device", "threads")  # what tells of the run that did the work
 PACKAGES = ("torch", "torchvision", "timm", "accelerate", "numpy", "pandas", "pillow", "pnoc-companion")
 
 
@@ -35,16 +40,25 @@ class Stage:
     started: datetime
     clock: float
 
-    def finish(self, metrics: Mapping[str, Any] | None = None, outputs: Iterable[Path | str] = ()) -> dict[str, Any]:
+    def finish(
+        self,
+        metrics: Mapping[str, Any] | None = None,
+        outputs: Iterable[Path | str] = (),
+        rows: pd.DataFrame | Iterable[Mapping[str, Any]] = (),
+    ) -> dict[str, Any]:
         """Write `manifest.json`, as the last thing that a stage does: it stands for success.
 
         metrics: numbers worth comparing between runs; scores are fractions.
         outputs: files and folders that the stage leaves; they are listed with their sizes, files with their SHA-256.
+        rows: what was measured for the paper's tables, one line a cell with the columns `ROWS`: rows and columns as in
+        paper/tableNN.csv, value in percent; kept as rows.csv.
         Returns the manifest: stage, parameters, seed, metrics, outputs, started (UTC), duration_s, peak memory in MiB
         (of this process, of its largest child, of the GPU), device, versions, git revision. No path in it is
-        absolute, and no host is named.
-        Raises FileNotFoundError for an output that is not there.
+        absolute, and no host is named. Where the same parameters left the same outputs before, and took longer, this
+        run only read back: time, memory, device and threads are those of the run that did the work.
+        Raises FileNotFoundError for an output that is not there, ValueError for rows with other columns.
         """
+        self._write_rows(pd.DataFrame(rows))
         manifest = {
             "stage": self.notebook,
             "parameters": portable(dict(self.settings)),
@@ -59,8 +73,22 @@ class Stage:
             "versions": _versions(),
             "code": _revision(),
         }
+        before = _read(self.folder / BEFORE)
+        if before.get("duration_s", 0) > manifest["duration_s"] and all(
+            before.get(name) == manifest[name] for name in ("parameters", "outputs")
+        ):
+            manifest |= {name: before[name] for name in WORK if name in before}
         files.write_json(self.folder / MANIFEST, manifest)
+        (self.folder / BEFORE).unlink(missing_ok=True)
         return manifest
+
+    def _write_rows(self, rows: pd.DataFrame) -> None:
+        (self.folder / ROWS_FILE).unlink(missing_ok=True)
+        if rows.empty:
+            return
+        if wrong := sorted(set(rows.columns) ^ set(ROWS)):
+            raise ValueError(f"rows of tables have the columns {', '.join(ROWS)}: {', '.join(wrong)} lack or are none")
+        files.write_csv(self.folder / ROWS_FILE, rows[list(ROWS)])
 
 
 def folder(
@@ -80,13 +108,14 @@ def folder(
 
 
 def start(folder: Path | str, settings: Mapping[str, Any], *, notebook: str) -> Stage:
-    """Begin a stage: make its folder and remove the manifest of an earlier run, so that a manifest means success.
+    """Begin a stage: make its folder and put the manifest of an earlier run aside, so that a manifest means success.
 
     Everything else in the folder stays: a checkpoint is what an interrupted run goes on from.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / MANIFEST).unlink(missing_ok=True)
+    if (folder / MANIFEST).is_file():
+        (folder / MANIFEST).replace(folder / BEFORE)
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     return Stage(folder, notebook, dict(settings), datetime.now(timezone.utc), time.perf_counter())
@@ -99,10 +128,24 @@ def require(folder: Path | str, notebook: str, what: str = "results") -> Path:
     Raises FileNotFoundError when the folder holds no manifest.
     """
     folder = Path(folder)
-    if not (folder / MANIFEST).is_file():
+    if not _read(folder / MANIFEST):
         state = "an unfinished run" if folder.is_dir() and any(folder.iterdir()) else f"no {what}"
         raise FileNotFoundError(f"{state} in {folder}: run notebooks/{notebook}.ipynb with the same parameters first")
     return folder
+
+
+def weights(folder: Path | str, name: str = "weights.safetensors") -> Path:
+    """The file of weights of a finished stage, when it is the one that the stage left.
+
+    Raises ValueError when its SHA-256 is not that of the manifest: somebody put another file in its place.
+    """
+    path = Path(folder) / name
+    listed = {Path(output["path"]).name: output.get("sha256") for output in manifest(folder)["outputs"]}
+    if name not in listed or _describe(path)["sha256"] != listed[name]:
+        raise ValueError(
+            f"{path} is not the file that its stage left ({MANIFEST} has another digest): run the stage again"
+        )
+    return path
 
 
 def manifest(folder: Path | str) -> dict[str, Any]:
@@ -129,6 +172,14 @@ def portable(value: Any) -> Any:
             return path.relative_to(Path.cwd()).as_posix()
         return Path("...", *path.parts[1:][-2:]).as_posix()
     return value
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A manifest; empty where there is none that is whole."""
+    try:
+        return files.read_json(path)
+    except (OSError, ValueError):
+        return {}
 
 
 def _describe(path: Path) -> dict[str, Any]:

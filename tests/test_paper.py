@@ -9,7 +9,7 @@ import pytest
 
 from pnoc_lib import paper
 from pnoc_lib.audit import verdicts
-from pnoc_lib.paper import compare, reader, rounding, show
+from pnoc_lib.paper import reader, rounding, show
 
 SHAPES = {
     1: (17, 9),
@@ -186,21 +186,6 @@ def test_notes_repeat_the_audit():
     notes = paper.beside(8, verdicts=lines).set_index(["row", "column"])["note"]
     assert "contradicts (printed twice): Table 10, OC-CSE" in notes[("OC-CSE", "Test")]
     assert "72.4% -> 73.5%" in notes[("P-NOC+LS+C2AM-H V3+", "Test")] and notes[("SEAM", "Val")] == ""
-
-
-def test_grid_has_the_shape_of_the_paper():
-    wide = paper.grid(paper.beside(3, measured()))
-    assert wide.shape == (SHAPES[3][0], 2 * len(reader.number_columns(paper.table(3, printed=True))))
-    assert wide.at["person", ("CAM", "measured")] == "50.0 ± 1.2" and wide.at["person", ("P", "measured")] == "not run"
-    assert list(wide.index) == list(paper.table(3).index)
-    assert paper.title(3).startswith("Table 3. ") and "VOC12, train" in compare.title(3)
-
-
-def test_differences_are_shown_by_colour_and_sign():
-    page = show.style_beside(paper.beside(3, measured())).to_html()
-    assert "▼ -13.6" in page and "background-color: rgb(" in page and "not run" in page
-    assert "▲ +1.0" in show.style_beside(paper.beside(3, measured(mean=0.646))).to_html()
-    assert show.style_beside(paper.beside(7)).to_html().count("not run") == CELLS[7]
 
 
 def test_export_writes_csv_and_latex(tmp_path):

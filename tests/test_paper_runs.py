@@ -9,8 +9,10 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from pnoc_lib import paper
+from pnoc_lib.audit import show as audit_show
 from pnoc_lib.audit import verdicts
 from pnoc_lib.paper import collect, grids, plots, reader
+from pnoc_lib.runs import start as begun
 
 
 def finish(folder, stage, *, metrics=None, **parameters):
@@ -188,6 +190,21 @@ def test_coco_fills_tables_4_and_5(tmp_path):
     assert cell(measured, 4, "RS269 CAM", "TTA")["mean"] == 0.34 and cell(measured, 4, "RS269 CAM", "E1")["mean"] == 0.3
 
 
+def test_rows_of_tables_are_gathered_over_the_seeds(tmp_path):
+    row = {"table": 7, "row": "P-OC", "column": "VOC12 Val", "split": "val", "threshold": 0.4, "images": 9}
+    row |= {"chosen_on": "oracle", "note": ""}
+    for seed, value in enumerate((70.0, 72.0)):
+        folder = tmp_path / "runs/x/05_affinity" / f"best-s{seed}"
+        stage = begun(folder, {"dataset": "voc", "seed": seed, "run": "best"}, notebook="05_affinity")
+        stage.finish(rows=[row | {"value": value}, row | {"row": "mine", "value": value}])
+    measured = collect.measured(collect.finished(tmp_path / "runs"))
+    beside = collect.beside(7, measured[7])["x"].set_index(["row", "column"])
+    assert beside.at[("mine", "VOC12 Val"), "measured"] == "71.0 ± 1.4" and beside.index[-1] == ("mine", "VOC12 Val")
+    line = beside.loc[("P-OC", "VOC12 Val")]
+    assert (line["published"], line["measured"]) == ("72.08", "71.00 ± 1.41")
+    assert (line["seeds"], line["split"], line["threshold"], line["chosen_on"]) == (2, "voc val", 0.4, "oracle")
+
+
 def test_experiments_stand_apart_and_are_counted(runs):
     other = runs / "animals"
     scores(finish(other / "03_analyse_priors", "03_analyse_priors"), rows=["cat", "dog"])
@@ -249,14 +266,14 @@ def test_every_printed_cell_has_its_verdict(lines):
 
 
 def test_verdicts_are_shown_in_the_printed_table(lines):
-    page = grids.verdicts(3, lines).to_html()
+    page = audit_show.printed(3, lines).to_html()
     assert "84 <small>✗</small>" in page and "63.5 <small>≈</small>" in page and "no count out of 84 images" in page
     book = paper.tables()
     book[3] = book[3].copy()
     book[3].at["room", "POC"] = "<b>47.9"
-    assert "&lt;b&gt;47.9" in grids.verdicts(3, lines, book[3]).to_html()
+    assert "&lt;b&gt;47.9" in audit_show.printed(3, lines, book[3]).to_html()
     for number in reader.table_names():
-        assert paper.title(number) in grids.verdicts(number, lines).to_html()
+        assert paper.title(number) in audit_show.printed(number, lines).to_html()
 
 
 def test_rules_recipes_and_findings_are_told_in_words(lines):
@@ -269,11 +286,11 @@ def test_rules_recipes_and_findings_are_told_in_words(lines):
         recipes.loc[0, "explanation"].startswith("mean of the 7 members")
         and "Table 1, Singleton, O" in recipes["cells"][0]
     )
-    page = grids.findings(verdicts.findings(lines)).to_html()
+    page = audit_show.findings(verdicts.findings(lines)).to_html()
     assert "Section 7.4: “a 1.1 p.p. improvement" in page and page.index("Table 4, RS269 CAM, TTA") < page.index(
         "tv, O"
     )
-    assert "63.6" not in grids.rules(rules).to_html() and "✗" in grids.legend().data
+    assert "63.6" not in audit_show.rules(rules).to_html() and "✗" in audit_show.legend().data
     assert "&lt;&gt;" in grids.fold({"<>": "nothing"}).data
 
 
@@ -325,10 +342,10 @@ def test_classes_published_against_measured(runs):
 
 
 def test_contradictions_lie_outside_the_band(lines):
-    fig = plots.audit_differences(lines)
+    fig = audit_show.differences(lines)
     inside, outside = [], []
     for dots in fig.axes[0].collections:
         ratios = np.abs(np.asarray(dots.get_offsets())[:, 0])
-        red = np.allclose(dots.get_facecolor()[0][:3], to_rgb(plots.VERDICT_MARKS["contradicts"][1]))
+        red = np.allclose(dots.get_facecolor()[0][:3], to_rgb(audit_show.VERDICT_MARKS["contradicts"][1]))
         (outside if red else inside).extend(ratios)
     assert max(inside) <= 1 + 1e-9 and min(outside) > 1 and len(outside) == 7

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pnoc_lib import runs
+from pnoc_lib import files, runs
 
 SETTINGS = {"experiment": "demo", "seed": 3, "scales": [0.5, 1.0]}
 
@@ -90,3 +90,44 @@ def test_revision_of_the_code_in_a_repository_and_outside(tmp_path, monkeypatch)
     assert len(runs._revision()["revision"]) == 40 and runs._revision()["changed"] is False
     source.write_text("# changed")
     assert runs._revision()["changed"] is True
+
+
+ROW = {"table": 7, "row": "P-NOC", "column": "VOC12 Val", "value": 70.0, "split": "val", "threshold": 0.3}
+ROW |= {"chosen_on": "fixed", "images": 10, "note": ""}
+
+
+def test_a_stage_leaves_rows_of_tables(tmp_path):
+    finished(tmp_path, rows=[ROW, ROW | {"value": 71.0}])
+    lines = (tmp_path / "rows.csv").read_text().splitlines()
+    assert lines[0] == "table,row,column,value,split,threshold,chosen_on,images,note" and len(lines) == 3
+    finished(tmp_path)
+    assert not (tmp_path / "rows.csv").exists()  # those of an earlier run are none of this one's
+    with pytest.raises(ValueError, match=r"have the columns table, row, .*: note lack or are none"):
+        finished(tmp_path, rows=[{name: value for name, value in ROW.items() if name != "note"}])
+
+
+def test_reading_back_keeps_the_time_of_the_run_that_did_the_work(tmp_path):
+    told = finished(tmp_path)
+    files.write_json(tmp_path / "manifest.json", told | {"duration_s": 100.0, "threads": 7})
+    again = finished(tmp_path)
+    assert (again["duration_s"], again["threads"]) == (100.0, 7) and not (tmp_path / "manifest-before.json").exists()
+    runs.start(tmp_path, SETTINGS, notebook="01_train_priors")  # killed; the next one still knows
+    assert finished(tmp_path)["duration_s"] == 100.0
+    other = runs.start(tmp_path, SETTINGS | {"seed": 4}, notebook="01_train_priors").finish()
+    assert other["duration_s"] < 100
+
+
+def test_weights_are_those_that_the_stage_left(tmp_path):
+    (tmp_path / "weights.safetensors").write_bytes(b"abc")
+    finished(tmp_path, outputs=[tmp_path / "weights.safetensors"])
+    assert runs.weights(tmp_path) == tmp_path / "weights.safetensors"
+    (tmp_path / "weights.safetensors").write_bytes(b"abd")
+    with pytest.raises(ValueError, match="is not the file that its stage left"):
+        runs.weights(tmp_path)
+
+
+@pytest.mark.parametrize("names", [{"experiment": "../x"}, {"experiment": ""}, {"run": "a/b"}, {"split": ".."}])
+def test_no_name_leads_out_of_the_root(names):
+    given = {"experiment": "x", "run": "cam", "split": "val"} | names
+    with pytest.raises(ValueError, match=r"names no folder|experiment is empty"):
+        runs.folder("runs", given["experiment"], "02_infer_priors", run=given["run"], split=given["split"])

@@ -53,9 +53,11 @@ def main(arguments: list[str] | None = None) -> None:
     if not options.dry_run:
         unlock()
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--rerun-incomplete"]
-    command += ["--configfile", str(written(config)), "--resources", f"mem_mb={memory()}"]
-    command += ["--profile", options.profile] if options.profile else []
-    command += ["--cores", options.cores] if options.cores != "all" or not options.profile else []
+    command += ["--configfile", str(written(config))]
+    if options.profile:  # its jobs run elsewhere
+        command += ["--profile", options.profile] + (["--cores", options.cores] if options.cores != "all" else [])
+    else:
+        command += ["--cores", options.cores, "--resources", f"mem_mb={memory()}"]
     if options.dry_run:
         sys.exit(subprocess.run([*command, "--dry-run"]).returncode)
     code = Follower(pipeline).follow(command)

@@ -1,11 +1,11 @@
 """The paper as data: Tables 1 to 10, class groups, hyper-parameters and claims of the text, as printed.
 
-`reader` gives the numbers, `audit.run` recomputes what follows from others, `compare.beside` puts runs beside them,
+`reader` gives the numbers, `compare.beside` puts runs beside them,
 `collect` finds what was run, `show`, `grids` and `plots` render and export.
 What was mended in the text the tables were read from stands in MENDED.md of this folder.
 """
 
-from pnoc_lib.paper.compare import beside, grid, settings, standing, title
+from pnoc_lib.paper.compare import beside, settings, standing, title
 from pnoc_lib.paper.reader import (
     cells,
     claims,
@@ -25,7 +25,6 @@ __all__ = [
     "cells",
     "claims",
     "class_groups",
-    "grid",
     "hyper_parameters",
     "newer_methods",
     "printed",

@@ -104,6 +104,8 @@ def measured(found: Sequence[Finished]) -> dict[int, pd.DataFrame]:
             if number == 3 and one.parameters.get("dataset") == "coco14":
                 number, rows = 5, as_table(5, rows)
             left.setdefault(number, []).append(rows)
+    for number, rows in _own_rows(found):
+        left.setdefault(number, []).append(rows)
     for one in found:
         if one.stage == "00_data" and one.parameters.get("dataset") != "coco14":
             left.setdefault(3, []).append(_properties(one))
@@ -117,6 +119,27 @@ def measured(found: Sequence[Finished]) -> dict[int, pd.DataFrame]:
         if rows:
             together[number] = pd.concat(rows, ignore_index=True).drop_duplicates(["experiment", "row", "column"])
     return together
+
+
+def _own_rows(found: Sequence[Finished]) -> Iterator[tuple[int, pd.DataFrame]]:
+    """What stages wrote to rows.csv, by table and experiment: mean and spread over the seeds of each cell."""
+    parts = [
+        pd.read_csv(one.folder / runs.ROWS_FILE).assign(experiment=one.experiment, seed=one.parameters.get("seed", 0))
+        for one in found
+        if (one.folder / runs.ROWS_FILE).is_file()
+    ]
+    if not parts:
+        return
+    rows = pd.concat(parts, ignore_index=True)
+    data = {one.experiment: one.parameters["dataset"] for one in found if one.parameters.get("dataset")}
+    for (number, experiment), part in rows.groupby(["table", "experiment"], sort=False):
+        cells = part.groupby(["row", "column"], sort=False)
+        together = cells["value"].agg(mean="mean", sd="std", seeds="count") / [100.0, 100.0, 1.0]
+        together["threshold"] = cells["threshold"].mean()
+        for name in ("split", "chosen_on"):
+            together[name] = cells[name].agg(lambda texts: ", ".join(dict.fromkeys(texts.dropna().astype(str))))
+        together["split"] = f"{data.get(experiment, '')} ".lstrip() + together["split"]
+        yield int(number), together.reset_index().assign(preset=experiment, experiment=experiment)
 
 
 def beside(number: int, rows: pd.DataFrame | None, *, verdicts: pd.DataFrame | None = None) -> dict[str, pd.DataFrame]:

@@ -59,14 +59,6 @@ def beside(number: int, measured: pd.DataFrame | None = None, *, verdicts: pd.Da
     return both[names].rename(columns={"printed": "published"})
 
 
-def grid(compared: pd.DataFrame, *, fields: tuple[str, ...] = ("published", "measured")) -> pd.DataFrame:
-    """The lines of `beside` in the shape of the paper's table: its rows, and each of its columns once per field."""
-    rows, columns = (list(dict.fromkeys(compared[name])) for name in ("row", "column"))
-    wide = compared.pivot(index="row", columns="column", values=list(fields))
-    wide = wide.reorder_levels([1, 0], axis=1)
-    return wide.reindex(index=rows, columns=pd.MultiIndex.from_product([columns, fields], names=[None, None]))
-
-
 def settings(compared: pd.DataFrame) -> pd.DataFrame:
     """The settings of the measured lines of `beside`: each combination once, with its number of cells."""
     run = compared[compared["measured"] != NOT_RUN]

@@ -1,4 +1,4 @@
-"""Tables in the shape of the paper, for the eye: measured below published, and every printed cell with its verdict."""
+"""Tables in the shape of the paper, for the eye: measured below published."""
 
 from __future__ import annotations
 
@@ -9,13 +9,10 @@ import pandas as pd
 from IPython.display import HTML
 from pandas.io.formats.style import Styler
 
-from pnoc_lib.audit import verdicts as audit
 from pnoc_lib.paper import show
 from pnoc_lib.paper.compare import NOT_RUN, settings, title
 from pnoc_lib.paper.reader import number_columns, table
-from pnoc_lib.paper.rounding import AGREES, CONTRADICTS, EXPLAINED, UNCHECKED
 
-DOUBTED = "§"  # a sentence of the text does not fit the cell
 GREY = "color: #6b6b6b"
 WORDS = [
     {"selector": "td, th.col_heading", "props": "text-align: left; vertical-align: top; padding: 3px 10px 3px 6px"},
@@ -90,81 +87,9 @@ def experiments(number: int, parts: Mapping[str, pd.DataFrame], *, first: str = 
     return HTML("\n".join(blocks))
 
 
-def verdicts(number: int, lines: pd.DataFrame, text: pd.DataFrame | None = None) -> Styler:
-    """A printed table with the verdict of the audit on each cell: colour, sign, and the checks as a tooltip.
-
-    lines: from `verdicts.run`; text: the printed table, by default the paper's. A cell without colour is one that
-    nothing was checked about; § marks a cell that a sentence of the text does not fit.
-    """
-    text = table(number, printed=True) if text is None else text
-    columns = number_columns(text) + (["Classes"] if "Classes" in text else [])
-    cells, looks = text[columns].map(escape), pd.DataFrame("", index=text.index, columns=columns)
-    for cell in audit.cell_verdicts(number, lines).itertuples():
-        if cell.row not in cells.index or cell.column not in columns:
-            continue
-        sign = show.SIGNS.get(cell.verdict, "") + (DOUBTED if cell.text else "")
-        why = escape(cell.why, quote=True).replace("\n", "&#10;")
-        printed = cells.at[cell.row, cell.column]
-        if printed or cell.verdict != UNCHECKED:
-            cells.at[cell.row, cell.column] = f'<span title="{why}">{printed} <small>{sign}</small></span>'
-            looks.at[cell.row, cell.column] = show.LOOKS.get(cell.verdict, "")
-    cells.index.name = None
-    styler = cells.style.apply(lambda _: looks, axis=None).set_table_styles(FRAME).set_caption(escape(title(number)))
-    if "Classes" in columns:
-        members = {"selector": f"td.col{len(columns) - 1}", "props": "text-align: left"}
-        styler = styler.set_table_styles([members], overwrite=False)
-    return styler
-
-
-def findings(lines: pd.DataFrame) -> Styler:
-    """Lines of the audit for reading: by rule, where, what was checked, printed, recomputed, and what was found."""
-    kinds = {rule: place for place, rule in enumerate(lines["rule"].value_counts().index)}
-    shown = pd.DataFrame(
-        {
-            "": lines["verdict"].map(show.SIGNS),
-            "rule": lines["rule"],
-            "where": audit.place(lines),
-            "check": lines["check"],
-            "printed": lines["printed"],
-            "recomputed": lines["recomputed"],
-            "found": lines["explanation"],
-        }
-    ).sort_values("rule", key=lambda rules: rules.map(kinds), kind="stable", ignore_index=True)
-    looks = shown[""].map({show.SIGNS[verdict]: look for verdict, look in show.LOOKS.items()}).fillna("")
-    return (
-        shown.style.apply(lambda _: looks, subset=[""]).format(escape="html").hide(axis="index").set_table_styles(WORDS)
-    )
-
-
 def words(table: pd.DataFrame) -> Styler:
     """A table of sentences: wrapped, at the left and at the top."""
     return table.style.format(escape="html").hide(axis="index").set_table_styles(WORDS)
-
-
-def rules(counts: pd.DataFrame) -> Styler:
-    """The counts of `verdicts.by_rule`: narrow numbers, then the words."""
-    styles = [
-        {"selector": "td, th.col_heading", "props": "padding: 3px 6px; vertical-align: top"},
-        {"selector": "td.col4, td.col5, th.col4, th.col5", "props": "text-align: left"},
-        {"selector": "td.col4", "props": "min-width: 9em"},
-        {"selector": "td.col5", "props": "min-width: 13em"},
-    ]
-    return show.style_summary(counts).format(escape="html").set_table_styles(styles)
-
-
-def legend() -> HTML:
-    """What the colours and signs of the verdicts mean."""
-    words = {
-        AGREES: "agrees within print rounding",
-        EXPLAINED: "explained by another recipe",
-        CONTRADICTS: "contradicts",
-        UNCHECKED: "cannot be checked",
-    }
-    parts = [
-        f'<span style="{show.LOOKS[v]}; padding: 1px 8px">{show.SIGNS[v]} {what}</span>' for v, what in words.items()
-    ]
-    parts += ["no colour: nothing to check it against", f"{DOUBTED} a sentence of the text does not fit the cell"]
-    return HTML(f"<p>{' &ensp; '.join(parts)}</p>")
 
 
 def fold(tables: Mapping[str, Styler | str], *, opened: bool = False) -> HTML:

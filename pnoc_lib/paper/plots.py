@@ -1,4 +1,4 @@
-"""Figures about numbers of the paper: methods by year, classes published and measured, what the audit found."""
+"""Figures about numbers of the paper: methods by year, classes published and measured."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from pnoc_lib.evaluation.curves import CYCLE, GROUP_COLOURS
 from pnoc_lib.evaluation.pictures import plain, plt
 from pnoc_lib.paper import reader
 from pnoc_lib.paper.compare import NOT_RUN
-from pnoc_lib.paper.rounding import AGREES, CONTRADICTS, EXPLAINED
 
 SCORES = {"voc12_val": "VOC12 val", "voc12_test": "VOC12 test", "coco14_val": "COCO14 val"}
 OWN = "P-NOC"
@@ -30,8 +29,6 @@ MARKS = {  # what goes beyond image-level labels and ImageNet-1k: marker, colour
     "CLIP+SAM": ("P", CYCLE[3], "+ CLIP + SAM"),
 }
 LANE, LABEL = 0.095, 7.2  # years between points side by side; font size of labels in points
-EQUALITIES = ("print rounding", "recipe", "no recipe fits", "improbable rounding", "whole images")  # rules of the audit
-VERDICT_MARKS = {AGREES: ("o", CYCLE[2], 12), EXPLAINED: ("D", CYCLE[4], 24), CONTRADICTS: ("X", CYCLE[1], 42)}
 
 
 def by_year(methods: pd.DataFrame, *, own: str = OWN) -> Figure:
@@ -115,43 +112,6 @@ def classes(compared: Mapping[str, pd.DataFrame]) -> Figure | None:
         handles.append(Line2D([], [], color="0.6", ls="--", label="equal"))
         fig.tight_layout(rect=(0, 0.45 / fig.get_figheight(), 1, 1))
         fig.legend(handles=handles, loc="lower center", ncols=3 if across == 1 else 6, fontsize=8)
-    return _closed(fig)
-
-
-def audit_differences(lines: pd.DataFrame) -> Figure:
-    """Every audited number: printed minus recomputed, in units of what rounding allows; one row a table.
-
-    lines: from `audit.run`; what is compared exactly (repeated prints, ranks, members) or only bounded is left out.
-    """
-    shown = lines[lines["rule"].isin(EQUALITIES) & (lines["tolerance"] > 0) & lines["difference"].notna()]
-    names = list(dict.fromkeys(lines["table"]))
-    names.sort(key=lambda name: int(name) if name.isdigit() else 99)
-    names = [name for name in names if name in set(shown["table"])]
-    with plt.rc_context({**plain, "axes.grid.axis": "x"}):
-        fig, axis = plt.subplots(figsize=(8.6, 0.5 * len(names) + 1.2))
-        axis.axvspan(-1, 1, color=CYCLE[2], alpha=0.10, lw=0)
-        for place, name in enumerate(names):
-            part = shown[shown["table"] == name]
-            part = part.assign(ratio=part["difference"] / part["tolerance"]).sort_values("ratio")
-            part["height"] = place + 0.3 * (np.arange(len(part)) * 0.618 % 1 * 2 - 1)  # spread evenly, always the same
-            for verdict, (mark, colour, size) in VERDICT_MARKS.items():
-                of = part[part["verdict"] == verdict]
-                style = {"marker": mark, "color": colour, "s": size, "edgecolors": "w", "linewidths": 0.4, "zorder": 3}
-                axis.scatter(of["ratio"], of["height"], **style)
-        axis.set_xscale("symlog", linthresh=1.0, linscale=1.6)
-        ticks = [-10, -3, -1, -0.5, 0, 0.5, 1, 3, 10, 30]
-        axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-        ratios = shown["difference"] / shown["tolerance"]
-        ends = min(-1.5, 1.4 * float(ratios.min())), max(1.5, 1.4 * float(ratios.max()))
-        axis.set(ylim=(len(names) - 0.5, -0.5), xlim=ends)
-        axis.set_xlabel("printed minus recomputed, in units of what rounding allows")
-        axis.set_yticks(range(len(names)), [f"Table {name}" if name.isdigit() else "in the text" for name in names])
-        handles = [
-            Line2D([], [], marker=mark, ls="", ms=size**0.5 + 1.5, color=colour, mec="w", mew=0.4, label=verdict)
-            for verdict, (mark, colour, size) in VERDICT_MARKS.items()
-        ]
-        axis.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 1.14 + 0.1 / len(names)), ncols=3)
-        fig.tight_layout()
     return _closed(fig)
 
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
-from pandas.io.formats.style import Styler
 
 from pnoc_lib import files
-from pnoc_lib.paper.compare import NOT_RUN
 from pnoc_lib.paper.rounding import AGREES, CONTRADICTS, EXPLAINED, UNCHECKED
 
 SIGNS = {AGREES: "✓", EXPLAINED: "≈", CONTRADICTS: "✗", UNCHECKED: "–"}
@@ -21,48 +19,6 @@ LOOKS = {  # tints of a palette made for colour-blind readers; edges tell them a
 ABOVE, BELOW = (0, 114, 178), (213, 94, 0)  # measured above and below the print: blue and vermilion
 MATH = {"ρ": r"$\rho$", "μ": r"$\mu$", "σ": r"$\sigma$", "λ": r"$\lambda$", "δ": r"$\delta$", "±": r"$\pm$"}
 MATH |= {"†": r"$\dagger$", "‡": r"$\ddagger$", "✓": r"$\checkmark$", "≈": r"$\approx$", "✗": r"$\times$", "–": "--"}
-
-
-def style_audit(lines: pd.DataFrame) -> Styler:
-    """The lines of `audit.run` with verdicts in colour and with a sign; differences with three decimals."""
-    shown = lines.drop(columns="about", errors="ignore").reset_index(drop=True)
-    return (
-        shown.style.map(lambda verdict: LOOKS.get(verdict, ""), subset=["verdict"])
-        .format(escape="html")
-        .format({"verdict": lambda verdict: f"{SIGNS.get(verdict, '')} {verdict}"})
-        .format("{:+.3f}", subset=["difference"], na_rep="")
-        .format("{:.3f}", subset=["tolerance"], na_rep="")
-        .hide(axis="index")
-        .set_properties(subset=["explanation"], **{"text-align": "left"})
-    )
-
-
-def style_summary(counts: pd.DataFrame) -> Styler:
-    """The counts of `audit.summary`, each verdict's column in its colour; zeros are faint."""
-    styler = counts.style.format_index(lambda name: f"{SIGNS.get(name, '')} {name}".strip(), axis=1)
-    for verdict, look in LOOKS.items():
-        styler = styler.map(lambda count, look=look: look if count else "color: #999", subset=[verdict])
-    return styler
-
-
-def style_beside(compared: pd.DataFrame, *, limit: float = 20.0) -> Styler:
-    """The lines of `compare.beside`; differences in colour and with an arrow, what was not run in grey italics.
-
-    limit: percent points at which the colour is full. Columns without any entry are left out.
-    """
-    kept = ["row", "column", "published", "measured"]
-    known = compared.notna() & (compared != "")
-    filled = [name for name in compared.columns if name in kept or known[name].any()]
-    shown = compared[filled].drop(columns=["mean", "sd"], errors="ignore").reset_index(drop=True)
-    grey = "color: #777; font-style: italic"
-    styler = shown.style.map(lambda text: grey if text == NOT_RUN else "", subset=["measured"])
-    styler = styler.format(escape="html", na_rep="").hide(axis="index")
-    if "threshold" in shown:
-        styler = styler.format("{:.2f}", subset=["threshold"], na_rep="")
-    if "difference" in shown:
-        styler = styler.map(lambda gap: shade(gap, limit), subset=["difference"])
-        styler = styler.format(arrow, subset=["difference"], na_rep="")
-    return styler
 
 
 def export(table: pd.DataFrame, stem: Path | str, *, index: bool = False, caption: str | None = None) -> list[Path]:
