@@ -48,7 +48,8 @@ def test_every_module_is_listed(root):
     listed = {
         name for name in modules if not name.startswith(("paper.", "audit.", "toyvoc.")) and "__init__" not in name
     }
-    assert listed | {"paper", "toyvoc"} == set(NAMES)
+    known = {name for name in NAMES if not name.startswith(("paper.", "audit.", "toyvoc."))}
+    assert listed | {"paper", "toyvoc"} == known
 
 
 def test_version_is_that_of_the_project(root):
