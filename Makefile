@@ -26,7 +26,7 @@ VENV ?= .venv/bin/python
 # VENV=python: the active environment, conda's for instance; nothing is installed then
 INSTALLED := $(if $(filter .venv/bin/python,$(VENV)),.venv/.installed)
 
-.PHONY: help demo run test lab html bench hooks lock clean install
+.PHONY: help demo run verify test lab html bench hooks lock clean install
 
 help:
 	@echo "make demo                 run the whole pipeline on drawn images, minutes on a laptop"
@@ -34,24 +34,30 @@ help:
 	@echo "make lab                  open the notebooks in JupyterLab"
 	@echo "make run PRESET=...       run a preset: $$(ls configs/*.yaml | sed 's|configs/||; s|[.]yaml||' | tr '\n' ' ')"
 	@echo "         DATA=FOLDER      of the data set    CORES=N    SET=\"notebook.parameter=value ...\"    DRY=1 to look only    PROFILE=profiles/slurm"
-	@echo "make html                 make site/ of the executed notebooks in reports/"
+	@echo "make verify PRESET=...    compare results/ of an own run with the committed reports/;  STRICT=1 to the last digit"
+	@echo "make html                 make site/ of the executed notebooks in results/ and reports/"
 	@echo "make bench                measure the library on this machine"
 	@echo "make hooks                check and strip notebooks before every git commit"
 	@echo "make lock                 renew requirements-lock.txt after a change of pyproject.toml;  UPGRADE=1 to the newest releases"
-	@echo "make clean                remove runs/, site/ and caches; keep .venv, data/ and reports/"
+	@echo "make clean                remove runs/, results/, site/ and caches; keep .venv, data/ and reports/"
 	@echo "make demo PYTHON=...      with another Python;  PIP_ARGS=...  more arguments for pip;  VENV=python  in the active environment"
 	@echo "         TORCH=cpu        PyTorch without CUDA;  LOCKED=no  the newest releases instead of the locked ones"
+	@echo "         REFERENCE=1      write into reports/, the committed reference, instead of results/ (for maintainers)"
 
 demo: $(INSTALLED)
-	@$(VENV) tools/run.py demo --cores "$$CORES" --set="$$SET"
+	@$(VENV) tools/run.py demo --cores "$$CORES" --set="$$SET" $(if $(REFERENCE),--reference)
 	@echo
 	@echo "Done. Look at:"
-	@echo "  reports/demo/             executed notebooks, in order; tables/*.csv and figures/*.png beside them"
+	@echo "  results/demo/             executed notebooks, in order; tables/*.csv and figures/*.png beside them"
+	@echo "  make verify               are these the committed numbers?"
 	@echo "  make html                 the same as a small web site"
 	@echo "  make lab                  the notebooks, to read and change"
 
 run: $(INSTALLED)
-	@$(VENV) tools/run.py --cores="$$CORES" --data="$$DATA" --set="$$SET" --profile="$$PROFILE" $(if $(DRY),--dry-run) -- "$$PRESET"
+	@$(VENV) tools/run.py --cores="$$CORES" --data="$$DATA" --set="$$SET" --profile="$$PROFILE" $(if $(DRY),--dry-run) $(if $(REFERENCE),--reference) -- "$$PRESET"
+
+verify: $(INSTALLED)
+	@$(VENV) tools/verify.py $(if $(STRICT),--strict) -- "$$PRESET"
 
 test: $(INSTALLED)
 	@HF_HUB_OFFLINE=1 $(VENV) -m pytest $(PYTEST_ARGS)
@@ -78,6 +84,6 @@ install: $(INSTALLED)
 	@touch $@
 
 clean:
-	rm -rf runs site .snakemake .pytest_cache .ruff_cache build *.egg-info
+	rm -rf runs results site .snakemake .pytest_cache .ruff_cache build *.egg-info
 	find pnoc_lib tests tools notebooks benchmarks -name __pycache__ -prune -exec rm -rf {} +
 	find notebooks -name .ipynb_checkpoints -prune -exec rm -rf {} +

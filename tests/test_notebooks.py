@@ -118,12 +118,12 @@ def test_every_strategy_is_trained_and_its_terms_are_drawn(strategy, trained, mo
     assert (folder / "oc").exists() == (seed == 1)
     marked = left["terms"]["in this run"] == "yes"
     assert marked.tolist() == [True, plan.puzzle, plan.puzzle, bool(plan.eraser), plan.eraser == "noc"]
-    figures = {path.stem for path in (trained / "reports/smoke/figures").glob(f"*-{strategy}-s{seed}*.png")}
+    figures = {path.stem for path in (trained / "results/smoke/figures").glob(f"*-{strategy}-s{seed}*.png")}
     assert {f"fig02_erasing-{strategy}-s{seed}", f"training-{strategy}-s{seed}_terms"} <= figures
-    terms = pd.read_csv(trained / f"reports/smoke/figures/training-{strategy}-s{seed}_terms.csv")
+    terms = pd.read_csv(trained / f"results/smoke/figures/training-{strategy}-s{seed}_terms.csv")
     assert {"re" in terms, "re_cls" in terms} == {plan.puzzle}
     assert ("p_soft" in terms, "loss_noc" in terms) == (bool(plan.eraser), plan.eraser == "noc")
-    judges = pd.read_csv(trained / f"reports/smoke/tables/training-{strategy}-s{seed}_erasing.csv")["judge"].tolist()
+    judges = pd.read_csv(trained / f"results/smoke/tables/training-{strategy}-s{seed}_erasing.csv")["judge"].tolist()
     assert judges == {None: ["f"], "oc": ["oc"], "noc": ["oc", "noc"]}[plan.eraser]
     run("02_infer_priors", strategy, seed=seed)
     assert len(list((trained / f"runs/smoke/02_infer_priors/{strategy}-s{seed}").rglob(runs.MANIFEST))) == 1

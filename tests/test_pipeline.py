@@ -125,7 +125,7 @@ def test_the_graph_runs_once_and_again_only_what_changed(root, project):
     lines = [line for line in first.stdout.splitlines() if " -> " in line]
     assert lines[0].startswith("[1 of 6") and lines[-1].startswith("[6 of 6") and "min left] " in lines[0]
     assert any("01_train_priors (cam, seed 0): notebooks/01_train_priors.ipynb -> " in line for line in lines)
-    names = sorted(path.name for path in (project / "reports/tiny").iterdir())
+    names = sorted(path.name for path in (project / "results/tiny").iterdir())
     assert names == [
         "00_data.ipynb",
         "01_train_priors-cam-s0.ipynb",
@@ -134,7 +134,7 @@ def test_the_graph_runs_once_and_again_only_what_changed(root, project):
         "07_paper_beside_ours.ipynb",
         "08_audit.ipynb",
     ]
-    text = (project / "reports/tiny/00_data.ipynb").read_text()
+    text = (project / "results/tiny/00_data.ipynb").read_text()
     assert str(project) not in text and "start_time" not in text and "./runs/tiny/00_data" in text
 
     again = run(root)
@@ -212,7 +212,7 @@ def test_a_run_that_fails_leaves_what_was_finished(root, project):
     assert run(root).returncode == 0
     trained, report = (
         project / "runs/tiny/01_train_priors/cam-s0",
-        project / "reports/tiny/01_train_priors-cam-s0.ipynb",
+        project / "results/tiny/01_train_priors-cam-s0.ipynb",
     )
     before = manifest(trained), report.read_text()
     done = run(root, "tiny.yaml", "--set", "runs.priors.cam.naps=13")

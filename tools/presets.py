@@ -20,7 +20,7 @@ FOLDER = re.compile(r"\w[\w.+-]*")  # of an experiment or a split: one folder, n
 SETTINGS: dict[str, Any] = {
     "notebooks": "notebooks",
     "runs_root": "runs",
-    "reports_root": "reports",
+    "reports_root": "results",  # reports/ holds the committed reference, which an own run leaves alone
     "seeds": [0],
     "threads": 1,
     "common": {},

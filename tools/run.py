@@ -37,6 +37,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--data", default="", help="folder of the data set, in place of the preset's data_root")
     parser.add_argument("--set", default="", help="overrides: [notebook.]parameter=value, with YAML values")
     parser.add_argument("--profile", default="", help="Snakemake profile, such as profiles/slurm for a cluster")
+    parser.add_argument("--reference", action="store_true", help="write into reports/, the committed reference")
     parser.add_argument("--dry-run", action="store_true", help="say what would run and why, and run nothing")
     options = parser.parse_args(arguments)
     if options.cores != "all" and not re.fullmatch(r"[1-9]\d*", options.cores):
@@ -47,6 +48,8 @@ def main(arguments: list[str] | None = None) -> None:
             if not Path(options.data).is_dir():
                 sys.exit(f"no data set in {options.data}: give DATA the folder that holds the images")
             config = presets.merged(config, {"common": {"data_root": options.data}})
+        if options.reference:
+            config = presets.merged(config, {"reports_root": "reports"})
         pipeline = graph.Graph(config)
     except presets.PresetError as error:
         sys.exit(str(error))

@@ -42,7 +42,8 @@ def verify(experiment: str, own: Path, committed: Path, *, seeds: str = "", stri
     print(f"{_short(own / experiment)} beside {_short(committed / experiment)}: {len(lines)} numbers")
     for verdict, count in lines["verdict"].value_counts().items():
         print(f"  {verdict:28}{count:6}")
-    off = lines[lines["difference"].abs() > 0].assign(steps=lines["difference"].abs() / lines["sd"])
+    steps = lines.assign(steps=lines["difference"].abs() / lines["sd"])
+    off = steps[steps["difference"].abs() > 0]
     for line in off.sort_values("steps", ascending=False).head(2).itertuples():
         where = ", ".join(part for part in (line.table, line.row, line.column, line[4]) if part)
         print(f"  furthest: {where}: {line.own:.2f} for {line.reference:.2f}, spread {line.sd:.2f}")
