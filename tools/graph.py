@@ -18,6 +18,7 @@ import presets
 from stages import (
     AFFINITY,
     ANALYSIS,
+    BUDGET,
     GROUND,
     GROUND_TRUTH,
     INFERENCE,
@@ -66,7 +67,7 @@ class Graph:
             for stage in (SALIENCY, AFFINITY, SEGMENTATION, INFERENCE):
                 for name in self.config["runs"].get(STAGES[stage].runs, {}):
                     self._add(stage, name, seed)
-        for stage in ("00_data", ANALYSIS, START, "07_paper_beside_ours", "08_audit"):
+        for stage in ("00_data", ANALYSIS, BUDGET, START, "07_paper_beside_ours", "08_audit"):
             if stage in self.declared:
                 self._add(stage, "", None)
         self._give_splits()
@@ -120,7 +121,7 @@ class Graph:
     def _wanted(self, stage: Stage) -> bool:
         if stage.name == START:
             return bool(self.config.get(START))
-        block = "priors" if stage.name == ANALYSIS else stage.runs
+        block = {ANALYSIS: "priors", BUDGET: "segmentation"}.get(stage.name, stage.runs)
         return not block or bool(self.config["runs"].get(block))
 
     def _declared(self, stage: Stage) -> dict[str, parameters.Parameter]:
@@ -180,6 +181,8 @@ class Graph:
             own = {key: value for key, value in own.items() if key not in self.declared[PRIORS]}
         given = {key: config[key] for key in ("experiment", "runs_root", "reports_root", "seeds")}
         given |= {"priors": list(config["runs"].get("priors", {}))} | config["common"]
+        trained = config["runs"].get("segmentation", {})
+        given |= {"networks": [key for key, own in trained.items() if (own or {}).get("masks") != GROUND_TRUTH]}
         given |= (config.get(stage.name) or {}) | ({"strategy": name} if stage.runs == "priors" else {}) | own
         if seed is not None:
             given |= {"run": name, "seed": seed}

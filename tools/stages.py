@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 PRIORS, SALIENCY, AFFINITY, SEGMENTATION = "01_train_priors", "04_saliency", "05_affinity", "06_segmentation"
-INFERENCE, ANALYSIS, START = "02_infer_priors", "03_analyse_priors", "start_here"
+INFERENCE, ANALYSIS, BUDGET, START = "02_infer_priors", "03_analyse_priors", "09_error_budget", "start_here"
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,10 @@ STAGES = {
         Stage(
             SEGMENTATION, "segmentation", {"masks": AFFINITY, "encoder": PRIORS, "beside": SEGMENTATION},
             "engine segmentation evaluation/metrics evaluation/masks paper/segmentation_rows", 2, 4000,
+        ),
+        Stage(
+            BUDGET, "", {"networks": SEGMENTATION},
+            "evaluation/budget evaluation/chain evaluation/cost evaluation/flows evaluation/saliency", 0.5,
         ),
         Stage(  # the lesson that comes first and looks at what all others left; where the preset has a block for it
             START, "",

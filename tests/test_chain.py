@@ -1,0 +1,93 @@
+"""A whole chain on disk, made by hand: the masks of its stages, and the notebooks 06 and 09 that read it."""
+
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+
+from pnoc_lib import files, runs, toyvoc
+from pnoc_lib.data import index_masks, reading, stores
+from pnoc_lib.evaluation import chain
+
+ROOT = Path(__file__).resolve().parent.parent
+BASE = {"experiment": "smoke", "data_root": "runs/smoke/00_data/toyvoc"}
+QUICK = BASE | {
+    "weights": "none", "backbone": "test_efficientnet", "epochs": 1, "batch_size": 8, "crop_size": 64, "width": 8,
+    "low_width": 4, "scales": [1.0], "compare_images": 8, "num_workers": 0, "examples": 2, "precision": "no",
+    "resize_min": 64, "resize_max": 96,
+}  # fmt: skip
+
+
+def finished(stage, run, **parameters):
+    folder = runs.folder("runs", "smoke", stage, run=run)
+    files.write_json(folder / runs.MANIFEST, {"stage": stage, "parameters": {"run": run, "seed": 0} | parameters})
+    return folder
+
+
+def shifted(mask, by):
+    """The mask, `by` pixels to the right of where it belongs: wrong at every outline."""
+    return np.where(np.roll(mask, by, axis=1) == 255, 0, np.roll(mask, by, axis=1)).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Priors, saliency and pseudo masks of eight drawn images, each wrong in its own way."""
+    place = tmp_path_factory.mktemp("chain")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        toyvoc.write(BASE["data_root"], train=8, val=8, size=64, progress=False, workers=1)
+        files.write_json("runs/smoke/00_data/manifest.json", {"stage": "00_data"})
+        finished("01_train_priors", "p-noc", strategy="p-noc", label_smoothing=0.0)
+        priors = stores.MapStore(finished("02_infer_priors", "p-noc") / "train" / "cams")
+        aware = stores.MapStore(finished("04_saliency", "c2am-h") / "train" / "saliency")
+        folder = finished("05_affinity", "p-noc+c2am-h", prior="p-noc", saliency="c2am-h") / "train/SegmentationClass"
+        images, truth = reading.read("toyvoc", BASE["data_root"], "train")
+        for id in images.ids:
+            mask, classes = truth.mask(id), np.flatnonzero(images.label(id))
+            maps = np.stack([shifted(mask, 5) == c + 1 for c in classes]).astype(np.float32)
+            priors.write(id, maps, classes, mask.shape)
+            aware.write(id, (shifted(mask, 3) > 0)[None].astype(np.float32), np.zeros(1, int), mask.shape)
+            index_masks.write_mask(folder / f"{id}.png", shifted(mask, 2))
+    return place
+
+
+@pytest.fixture
+def place(made, monkeypatch):
+    monkeypatch.chdir(made)
+    return made
+
+
+def run(notebook, **given):
+    """Run the code cells of a notebook with these parameters; return the names that they leave."""
+    shell = InteractiveShell(config=Config(HistoryManager={"enabled": False}))
+    for cell in nbformat.read(ROOT / "notebooks" / f"{notebook}.ipynb", as_version=4).cells:
+        if cell.cell_type == "code":
+            shell.run_cell(cell.source, store_history=True).raise_error()
+        if "parameters" in cell.metadata.get("tags", []):
+            shell.run_cell("\n".join(f"{name} = {value!r}" for name, value in given.items())).raise_error()
+    return shell.user_ns
+
+
+@pytest.mark.slow
+def test_weak_network_then_its_error_budget(place):
+    reference = run("06_segmentation", **QUICK, architecture="deeplabv2", mirror=False, factors=[0.75, 1.0])
+    assert reference["row"] == "DeepLabV2"
+    left = run("06_segmentation", **QUICK, run="p-noc", masks="p-noc+c2am-h", beside=["fully-supervised"])
+    assert left["row"] == "P-NOC+C2AM-H V3+" and set(left["rows"]["table"]) == {8, 10}
+    assert runs.manifest(left["stage"].folder)["metrics"]["row"] == left["row"]
+    assert (place / "reports/smoke/figures/fig09_predictions-p-noc-s0.png").is_file()
+
+    images, truth = reading.read("toyvoc", BASE["data_root"], "train")
+    one, ids = chain.of("runs", "smoke", "p-noc", 0, images)
+    assert one.stages == ["prior", "saliency-aware prior", "pseudo mask", "network"]
+    masks = one.masks(ids[0])
+    np.testing.assert_array_equal(masks[2], shifted(truth.mask(ids[0]), 2))
+    assert len(masks) == 4 and all(mask.shape == truth.mask(ids[0]).shape for mask in masks)
+    budgets = run("09_error_budget", **BASE, networks=["p-noc"])["budgets"]
+    seen = sum(int((truth.mask(i) != 255).sum()) for i in ids)
+    assert budgets["p-noc"].counts.sum() == seen
+    with pytest.raises(ValueError, match="learned from the truth and has no chain"):
+        chain.of("runs", "smoke", "fully-supervised", 0, images)
