@@ -83,7 +83,7 @@ def in_print(
     tables: from `reader.table`, Table 3 among them, where they have been read already.
     NaN and "" for a statement of ours, which has no printed numbers. Raises ValueError for a cell that the paper lacks.
     """
-    if not statement["table"] or statement.get("section") == "ours":
+    if not statement["table"] or (statement["table"] == "6" and not statement["printed"]):  # ours
         return float("nan"), NO_NUMBERS
     number = int(statement["table"])
     tables = tables or {n: reader.table(n) for n in {number, 3}}
