@@ -9,14 +9,14 @@ import pytest
 
 from pnoc_lib import paper
 from pnoc_lib.evaluation import analysis
-from pnoc_lib.paper import reader, trends
+from pnoc_lib.paper import chance, reader, trends
 
 STATEMENTS = pd.concat([trends.statements("voc"), trends.statements("coco14")]).loc[lambda t: ~t.index.duplicated()]
 each_statement = pytest.mark.parametrize("trend", STATEMENTS.index)
 
 
 def statement(own="P|room", others="CAM|room", kind="above", table="", **more):
-    given = {"section": "ours", "claim": "", "table": table, "kind": kind, "own": own, "others": others}
+    given = {"section": "7.1" if table else "ours", "claim": "", "table": table, "kind": kind, "own": own, "others": others}
     given |= {"printed": "", "statement": "", "note": "", **more}
     return pd.DataFrame([given], index=pd.Index(["t00"], name="trend"))
 
@@ -116,14 +116,16 @@ def test_a_cell_that_the_paper_has_not_is_refused():
         ([1.0, 3.0], "holds"),  # mean 2, sd 1.41; over n it would be 1
         ([0.1, 2.2], "within spread"),  # mean 1.15, sd 1.48; over n the sd would be 1.05
         ([0.5, 0.5], "holds"),  # no spread at all
-        ([0.0, 0.0], "within spread"),
+        ([0.0, 0.0], "equal"),
         ([0.1], "holds"),
         ([-0.1], "does not hold"),
-        ([0.0], "does not hold"),
+        ([0.0], "equal"),
+        ([0.04], "equal"),  # a table with one decimal prints 0.0
+        ([-0.04, -0.02], "equal"),
     ],
 )
 def test_verdict_by_hand(differences, word):
-    assert trends.verdict(differences) == word
+    assert chance.verdict(differences) == word
 
 
 def test_seeds_are_paired():
@@ -189,20 +191,49 @@ def test_a_weak_correlation_may_be_chance():
     assert one(selected, strong)["note"] == "" and "below 88" in one(selected, strong, classes=5)["note"]
 
 
-def test_smoothing_is_done_without_where_it_was_not_run():
-    rows = {"small": 0.5}, {"small": 0.4}
-    selected = statement("P-NOC+LS|small", "P-OC+LS|small; CAM|small", table="3")
-    measured = runs(P_NOC=[rows[0]], P_OC=[rows[1]], CAM=[rows[1]])
-    line = one(selected, measured)
-    assert line["verdict"] == "holds" and line["note"] == "+LS was not run: without it"
-    assert line["printed"] == pytest.approx(53.1 - 51.5)  # the print is of the smoothed ones
-    half = one(selected, measured | runs(P_OC_LS=[{"small": 0.9}]))
-    assert half["difference"] == pytest.approx(10)  # one smoothed method is not set against a plain one
-    alone = one(selected, runs(CAM=[rows[1]]))
-    assert (alone["verdict"], alone["note"]) == ("not run", "needs P-OC+LS, P-NOC+LS")
-    for number in ("2", ""):  # where the paper has rows of both, or none
-        overall = statement("P-NOC+LS|overall μ", "P-OC|overall μ", table=number)
-        assert one(overall, runs(P_NOC=[{"overall μ": 1}], P_OC=[{"overall μ": 0}]))["verdict"] == "not run"
+@pytest.mark.parametrize("table", ["2", "3", ""])
+def test_a_smoothed_method_is_not_judged_by_a_plain_one(table):
+    rows = {"overall μ": 0.5}, {"overall μ": 0.4}
+    selected = statement("P-NOC+LS|overall μ", "P-OC+LS|overall μ; CAM|overall μ", table=table)
+    plain = one(selected, runs(P_NOC=[rows[0]], P_OC=[rows[1]], CAM=[rows[1]]))
+    assert (plain["verdict"], plain["note"]) == ("not run", "needs P-OC+LS, P-NOC+LS")
+    half = one(selected, runs(P_NOC=[rows[0]], P_OC_LS=[rows[1]], CAM=[rows[1]]))
+    assert (half["verdict"], half["note"]) == ("not run", "needs P-NOC+LS")
+
+
+def test_the_best_epoch_is_not_asked_of_a_continuation():
+    epochs = pd.DataFrame({"epoch": [1, 2, 3], "miou": [0.1, 0.3, 0.2]})
+    sweep = pd.DataFrame({"threshold": [0.1], "miou": [0.2]})
+    cells = trends.cells(pd.Series({"room": 0.3}), sweep, epochs, continued=True)
+    line = one(statement("P|peak", "1/2", "below"), {("P", 0): cells})
+    assert (line["verdict"], line["seeds"]) == ("not asked", 0) and "backbone's weights" in line["note"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "others", "constant", "rate"),
+    [
+        ("above", 1, False, 1 / 2),
+        ("above", 4, False, 1 / 5),  # the best of five
+        ("below", 4, False, 1 / 5),
+        ("stronger", 2, False, 1 / 3),
+        ("between", 2, False, 1 / 3),
+        ("above", 1, True, 1 / 2),
+    ],
+)
+def test_what_chance_alone_would_make_of_one_seed(kind, others, constant, rate):
+    assert chance.of_holding(kind, others, 1, constant=constant) == pytest.approx(rate, abs=0.025)
+
+
+def test_seeds_make_chance_rarer():
+    """A pair of equals with three seeds: t beyond sqrt(3) on one side, 11 of 100; more rivals make it rarer still."""
+    pair = chance.of_holding("above", 1, 3)
+    assert pair == pytest.approx(0.113, abs=0.02)
+    assert chance.of_holding("above", 4, 3) < pair / 4
+    assert math.isnan(chance.of_holding("above", 1, 0))
+    measured = runs(P=[{"room": 0.5}], CAM=[{"room": 0.4}])
+    checked = trends.check({"oracle": measured}, statement())
+    assert checked["by chance"].tolist() == [chance.of_holding("above", 1, 1)]
+    assert trends.counts(checked)["would hold by chance"].tolist() == checked["by chance"].tolist()
 
 
 # the whole
@@ -229,9 +260,10 @@ def test_all_statements_can_be_checked():
     for dataset in ("voc", "coco14"):
         lines = trends.check(measured, trends.statements(dataset))
         assert trends.was_run(lines).all() and len(lines) == 2 * len(trends.statements(dataset))
-        assert set(lines["verdict"]) <= {"holds", "within spread", "does not hold"}
+        assert set(lines["verdict"]) <= {"holds", "equal", "within spread", "does not hold"}
         counts = trends.counts(lines)
-        assert counts.to_numpy().sum() == len(lines)
+        assert counts.drop(columns="would hold by chance").to_numpy().sum() == len(lines)
+        assert counts["would hold by chance"].between(0.1, len(lines)).all()
         text = trends.style(lines).to_html()
         assert "(one seed)" in text and "✓" in text and "✗" in text
 
@@ -285,5 +317,5 @@ def test_statements_of_table_6_are_about_rows_without_their_backbones():
     assert checked.loc["t74", "difference"] == pytest.approx(1.5) and checked.loc["t74", "verdict"] == trends.HOLDS
     assert checked.loc["t78", "by seed"] == "0: +5.0, 1: -1.0" and checked.loc["t78", "verdict"] == trends.WITHIN
     assert checked.loc["t81", "verdict"] == trends.NOT_RUN and "needs C2AM-H [P-NOC+LS]" in checked.loc["t81", "note"]
-    assert checked.loc["t76", "note"] == "+LS was not run: without it"
+    assert checked.loc["t76", "verdict"] == trends.NOT_RUN and "+LS" in checked.loc["t76", "note"]
     assert not set(trends.statements().index) & set(selected.index)

@@ -11,28 +11,24 @@ between (inside the range of the others). The difference is positive where the s
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from pandas.io.formats.style import Styler
 
 from pnoc_lib.evaluation import analysis
-from pnoc_lib.paper import reader, show
+from pnoc_lib.paper import chance, reader, show
+from pnoc_lib.paper.chance import EQUAL as SAME
+from pnoc_lib.paper.chance import FAILS, HOLDS, KINDS, WITHIN
 from pnoc_lib.paper.rounding import AGREES, CONTRADICTS, EXPLAINED, UNCHECKED
 
 Runs = Mapping[tuple[str, int], pd.Series]  # (method, seed) -> cells by row, fractions
-HOLDS, WITHIN, FAILS, NOT_RUN = "holds", "within spread", "does not hold", "not run"
+NOT_RUN, NOT_ASKED = "not run", "not asked"
 NOT_MEASURED = "not measured"  # the strategies were run, but the row has no value in these data
 EQUAL, NO_NUMBERS = "equal in print", ""  # of the printed numbers
-LIKE = {HOLDS: AGREES, WITHIN: EXPLAINED, EQUAL: EXPLAINED, FAILS: CONTRADICTS, NOT_RUN: UNCHECKED}
+LIKE = {HOLDS: AGREES, WITHIN: EXPLAINED, EQUAL: EXPLAINED, SAME: EXPLAINED, FAILS: CONTRADICTS}
 CONSTANTS = {"0": 0.0, "1/2": 0.5}
-KINDS: dict[str, Callable[[float, Sequence[float]], float]] = {
-    "above": lambda own, others: own - max(others),
-    "below": lambda own, others: min(others) - own,
-    "stronger": lambda own, others: abs(own) - max(map(abs, others)),
-    "between": lambda own, others: min(own - min(others), max(others) - own),
-}
 
 
 def statements(dataset: str = "voc", *, table: int | None = None) -> pd.DataFrame:
@@ -48,13 +44,16 @@ def statements(dataset: str = "voc", *, table: int | None = None) -> pd.DataFram
     return frame[frame["table"].isin(["4", "5", ""] if dataset == "coco14" else ["1", "2", "3", ""])]
 
 
-def cells(scores: pd.Series, sweep: pd.DataFrame, epochs: pd.DataFrame | None = None) -> pd.Series:
+def cells(
+    scores: pd.Series, sweep: pd.DataFrame, epochs: pd.DataFrame | None = None, *, continued: bool = False
+) -> pd.Series:
     """What the statements ask of one run: rows of Table 3 under the paper's labels, area and peak.
 
     scores: as from `tables.group_cells`. sweep: as from `metrics.threshold_sweep`. epochs: epochs.csv of the training;
     peak is NaN without it, and where fewer than two epochs have an estimate.
+    continued: the training went on from a trained classifier, so that its first half is none: peak is NaN.
     """
-    known = pd.Series(dtype=float) if epochs is None or "miou" not in epochs else epochs["miou"].dropna()
+    known = pd.Series(dtype=float) if continued or epochs is None or "miou" not in epochs else epochs["miou"].dropna()
     peak = known.to_numpy().argmax() / (len(known) - 1) if len(known) > 1 else np.nan
     return pd.concat(
         [scores.rename(index=analysis.SHORT_LABELS), pd.Series({"area": sweep["miou"].mean(), "peak": peak})]
@@ -92,28 +91,17 @@ def in_print(
     return difference, EQUAL if difference == 0 else HOLDS if difference > 0 else FAILS
 
 
-def verdict(differences: Sequence[float]) -> str:
-    """What one difference a seed, positive where the statement is true, makes of it.
-
-    The spread is the standard deviation over the seeds (n - 1). A mean no larger than it, in either direction, is
-    "within spread". One seed has no spread: its sign decides.
-    """
-    mean = float(np.mean(differences))
-    if len(differences) > 1 and abs(mean) <= np.std(differences, ddof=1):
-        return WITHIN
-    return HOLDS if mean > 0 else FAILS
-
-
 def check(measured: Mapping[str, Runs], selected: pd.DataFrame | None = None, *, classes: int = 20) -> pd.DataFrame:
     """Every statement against the runs, one line a statement and choice of the threshold.
 
     measured: "oracle", "fixed" -> (method, seed) -> cells of a run by row, as from `tables.group_cells`, with peak and
     area. selected: as from `statements`. classes: foreground classes in the correlations.
     Returns trend, section, statement, table, own, others, printed (difference, percent points), in print (verdict),
-    chosen by, difference (mean over the seeds that all its methods have), sd, seeds, by seed, verdict, note.
+    chosen by, difference (mean over the seeds that all its methods have), sd, seeds, by seed, verdict, by chance
+    (fraction), note.
     Differences pair the runs of one seed, which share the order of the images and the first ordinary classifier.
-    Beyond the paper: a statement of Table 3, where P-OC and P-NOC are smoothed, takes them without smoothing where the
-    smoothed ones were not run; its note says so.
+    A variant is judged by its own runs alone: what is said of P-NOC+LS is not run where P-NOC was trained without
+    label smoothing. `by chance` is how often the statement would hold if all its methods were the same in truth.
     """
     lines, tables = [], {number: reader.table(number) for number in range(1, 7)}
     for trend, statement in (statements() if selected is None else selected).iterrows():
@@ -123,14 +111,21 @@ def check(measured: Mapping[str, Runs], selected: pd.DataFrame | None = None, *,
             line = {**about, "printed": printed, "in print": word, "chosen by": choice}
             lines.append(line | _compare(statement, runs, classes))
     columns = ["trend", "section", "statement", "table", "own", "others", "printed", "in print", "chosen by"]
-    return pd.DataFrame(lines, columns=[*columns, "difference", "sd", "seeds", "by seed", "verdict", "note"])
+    return pd.DataFrame(
+        lines, columns=[*columns, "difference", "sd", "seeds", "by seed", "verdict", "by chance", "note"]
+    )
 
 
 def counts(lines: pd.DataFrame) -> pd.DataFrame:
-    """How many statements of each section have each verdict, for each choice of the threshold."""
-    words = [HOLDS, WITHIN, FAILS, NOT_MEASURED, NOT_RUN]
+    """How many statements of each section have each verdict, for each choice of the threshold, and would by chance.
+
+    "would hold by chance" is how many would if all methods were the same in truth.
+    """
+    words = [HOLDS, SAME, WITHIN, FAILS, NOT_MEASURED, NOT_ASKED, NOT_RUN]
+    groups = lines.groupby(["section", "chosen by"], sort=False)
     table = lines.groupby(["section", "chosen by", "verdict"], sort=False).size().unstack(fill_value=0)
-    return table.reindex(columns=[word for word in words if word in table]).rename_axis(columns=None)
+    table = table.reindex(columns=[word for word in words if word in table]).rename_axis(columns=None)
+    return table.assign(**{"would hold by chance": groups["by chance"].sum().reindex(table.index)})
 
 
 def was_run(lines: pd.DataFrame) -> pd.Series:
@@ -172,12 +167,7 @@ def _compare(statement: pd.Series, runs: Runs, classes: int) -> dict:
     cells, note = _cells(statement), [statement["note"]]
     ran = {method for method, _ in runs}
     lacking = {method for method, _ in cells if method} - ran
-    if lacking and statement["table"] in ("3", "6"):
-        plain = [(method.replace("+LS", ""), row) for method, row in cells]
-        if {method for method, _ in plain if method} <= ran:
-            cells, lacking = plain, set()
-            note.append("+LS was not run: without it")
-    result = {"difference": np.nan, "sd": np.nan, "seeds": 0, "by seed": ""}
+    result = {"difference": np.nan, "sd": np.nan, "seeds": 0, "by seed": "", "by chance": np.nan}
     if lacking:
         known = [name for name in analysis.METHODS.values() if name in lacking]
         note.append(f"needs {', '.join(known or sorted(lacking))}")
@@ -187,20 +177,26 @@ def _compare(statement: pd.Series, runs: Runs, classes: int) -> dict:
         values = [_measured(runs, seed, cell) for cell in cells]
         if np.isfinite(values).all():
             by_seed[seed] = 100 * KINDS[statement["kind"]](values[0], values[1:])
+    if not by_seed and any(row == "peak" for _, row in cells):
+        note.append("the best epoch is asked of trainings from the backbone's weights alone")
+        return result | {"verdict": NOT_ASKED, "note": _joined(note)}
     if not by_seed:
         note.append(f"no seed has a value for {', '.join(dict.fromkeys(row for method, row in cells if method))}")
         return result | {"verdict": NOT_MEASURED, "note": _joined(note)}
     differences = list(by_seed.values())
     mean, several = float(np.mean(differences)), len(differences) > 1
-    chance = 100 * analysis.chance_correlation(classes)
-    if cells[0][1].startswith("ρ") and cells[1:] == [("", "0")] and abs(mean) < chance:
-        note.append(f"|ρ| below {chance:.0f} may be chance with {classes} classes")
+    limit = 100 * analysis.chance_correlation(classes)
+    if cells[0][1].startswith("ρ") and cells[1:] == [("", "0")] and abs(mean) < limit:
+        note.append(f"|ρ| below {limit:.0f} may be chance with {classes} classes")
     return {
         "difference": mean,
         "sd": float(np.std(differences, ddof=1)) if several else np.nan,
         "seeds": len(differences),
         "by seed": ", ".join(f"{seed}: {difference:+.1f}" for seed, difference in by_seed.items()),
-        "verdict": verdict(differences),
+        "verdict": chance.verdict(differences),
+        "by chance": chance.of_holding(
+            statement["kind"], len(cells) - 1, len(differences), constant=not any(method for method, _ in cells[1:])
+        ),
         "note": _joined(note),
     }
 
