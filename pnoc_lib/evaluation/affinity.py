@@ -103,7 +103,7 @@ def spectrum_picture(steps: int, tolerance: float) -> tuple[Figure, pd.DataFrame
         fig, (left, right) = plt.subplots(1, 2, figsize=(8, 2.6), layout="constrained")
         left.semilogy(table["degree"], table["rest"].clip(lower=1e-12), color="#0072B2")
         left.axvline(last, color="0.4", ls="--", lw=0.8)
-        left.annotate(f"{last} products", (last, 1e-6), xytext=(6, 0), textcoords="offset points", fontsize=8)
+        left.annotate(f"{last} products", (last, 1e-2), xytext=(6, 0), textcoords="offset points", fontsize=8)
         left.set(xlabel="degree = products with S", ylabel="what is left out", title=f"rest of the series of x^{steps}")
         value = np.linspace(0.8, 1, 400)
         for count, style in ((steps // 16, ":"), (steps // 4, "--"), (steps, "-")):
