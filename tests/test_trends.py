@@ -16,7 +16,8 @@ each_statement = pytest.mark.parametrize("trend", STATEMENTS.index)
 
 
 def statement(own="P|room", others="CAM|room", kind="above", table="", **more):
-    given = {"section": "7.1" if table else "ours", "claim": "", "table": table, "kind": kind, "own": own, "others": others}
+    given = {"section": "7.1" if table else "ours", "claim": "", "table": table, "kind": kind}
+    given |= {"own": own, "others": others}
     given |= {"printed": "", "statement": "", "note": "", **more}
     return pd.DataFrame([given], index=pd.Index(["t00"], name="trend"))
 
