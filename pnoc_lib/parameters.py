@@ -14,7 +14,8 @@ import difflib
 import math
 import types
 import typing
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pnoc_lib.declarations import (
@@ -50,6 +51,7 @@ __all__ = [
     "one_of",
     "path_exists",
     "problems",
+    "refused",
     "show",
 ]
 
@@ -124,6 +126,17 @@ def problems(known: Mapping[str, Parameter], values: Mapping[str, Any], /, **rul
             if problem := rule(right[name], right):
                 found.append(f"{name} {problem}, got {right[name]!r}")
     return found
+
+
+@contextmanager
+def refused() -> Iterator[None]:
+    """Within it a ValueError, of settings that do not fit each other, is a ParameterError: a sentence, no traceback."""
+    try:
+        yield
+    except ParameterError:
+        raise
+    except ValueError as error:
+        raise ParameterError(f"a parameter is wrong: {error}") from None
 
 
 def show(settings: Mapping[str, Any], *, across: int = 3) -> pd.DataFrame:

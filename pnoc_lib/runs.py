@@ -121,6 +121,37 @@ def start(folder: Path | str, settings: Mapping[str, Any], *, notebook: str) -> 
     return Stage(folder, notebook, dict(settings), datetime.now(timezone.utc), time.perf_counter())
 
 
+def begin(settings: Mapping[str, Any], notebook: str) -> Stage:
+    """Begin the stage that a notebook's checked parameters name; see `folder` and `start`."""
+    return start(_place(settings, notebook, settings.get("run"), settings.get("seed", 0)), settings, notebook=notebook)
+
+
+def earlier(
+    settings: Mapping[str, Any],
+    notebook: str,
+    what: str = "results",
+    *,
+    run: str | None = None,
+    seed: int | None = None,
+) -> Path:
+    """The folder of an earlier stage of the same experiment; `require` says what to do when it has not ended well.
+
+    run: name of its run, where it has several. seed: that of the settings, unless another is given.
+    """
+    seed = settings.get("seed", 0) if seed is None else seed
+    return require(_place(settings, notebook, run, seed), notebook, what)
+
+
+def earlier_weights(settings: Mapping[str, Any], notebook: str, run: str) -> str:
+    """The file of weights of an earlier stage, with the same seed; "" where it has not ended well."""
+    place = _place(settings, notebook, run, settings["seed"])
+    return str(weights(place)) if _read(place / MANIFEST) else ""
+
+
+def _place(settings: Mapping[str, Any], notebook: str, run: str | None, seed: int) -> Path:
+    return folder(settings["runs_root"], settings["experiment"], notebook, run=run, seed=seed)
+
+
 def require(folder: Path | str, notebook: str, what: str = "results") -> Path:
     """The folder of a stage that has ended well.
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from pnoc_lib.engine import backbones
 from pnoc_lib.engine.pace import PRECISIONS, Pace
@@ -76,6 +78,12 @@ class TrainingSettings:
     leaky_noc: bool = False
     precision: str = "bf16"
     seed: int = 0
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> TrainingSettings:
+        """From the parameters of a notebook: those that are settings; augment "" is the strategy's own, as None is."""
+        own = {field.name: values[field.name] for field in fields(cls) if field.name in values}
+        return cls(**own | {"augment": values.get("augment") or None})
 
     def __post_init__(self):
         plan = strategies.named(self.strategy)
