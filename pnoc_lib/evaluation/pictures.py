@@ -118,12 +118,14 @@ def show_grid(
     *,
     cell: float = 1.35,
     cam_scale: bool = False,
+    scale_label: str = "normalised CAM, Eq. (2)",
     captions: Mapping[str, Sequence[str]] | None = None,
 ) -> Figure:
     """Pictures in rows, one row a name and one column an image: what a row shows stands at its left.
 
     rows: name -> images, (H, W, 3) uint8, (H, W) in [0, 1], PIL images, or None for an empty cell.
-    titles: one a column. cam_scale: adds the colour bar of the CAMs. captions: for some rows, a few words a picture.
+    titles: one a column. cam_scale: adds the colour bar of the CAMs, named `scale_label`.
+    captions: for some rows, a few words a picture.
     """
     count = max(len(row) for row in rows.values())
     columns = [[row[k] for row in rows.values() if k < len(row) and row[k] is not None] for k in range(count)]
@@ -157,7 +159,7 @@ def show_grid(
             height = min(1.0, 1.6 / len(rows) + 0.2)
             place = (1 - 0.92 * share, (1 - height) / 2 + 0.03, 0.22 * share, height - 0.06)
             bar = fig.colorbar(scale, cax=fig.add_axes(place))
-            bar.set_label("normalised CAM, Eq. (2)")
+            bar.set_label(scale_label)
     return _closed(fig)
 
 

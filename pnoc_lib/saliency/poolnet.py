@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -73,7 +74,8 @@ class PoolNet(nn.Module):
     Calling it takes (N, 3, H, W) normalised images of any size and gives logits (N, 1, H, W).
     Raises ValueError for another width; else as `backbones.build_pyramid`.
     Beyond the paper: the published network has Caffe's ResNet-50 (stride in the first convolution of a block, max-pool
-    that rounds up) on BGR; this one takes timm's backbones as they are.
+    that rounds up) on BGR; this one takes timm's backbones as they are. New weights are drawn with the published 0.01
+    at the published width, and wider for fewer channels, or a narrow network's signal fades from layer to layer.
     """
 
     def __init__(self, backbone: str, *, width: int = WIDTH, weights: str = "none", seed: int = 0):
@@ -106,7 +108,7 @@ class PoolNet(nn.Module):
             )
             self.head = nn.Conv2d(narrow, 1, 1)
             for part in (self.laterals, self.pooling, self.guides, self.aggregations, self.head):
-                part.apply(_initialise)
+                part.apply(partial(_initialise, std=0.01 * (WIDTH / width) ** 0.5))
         self.stride = self.encoder.strides[-1]
         self.mean, self.std = self.encoder.mean, self.encoder.std
 
@@ -148,8 +150,8 @@ def load_network(path: Path | str) -> PoolNet:
     return network.eval()
 
 
-def _initialise(module: nn.Module) -> None:
+def _initialise(module: nn.Module, std: float) -> None:
     if isinstance(module, nn.Conv2d):
-        nn.init.normal_(module.weight, 0, 0.01)
+        nn.init.normal_(module.weight, 0, std)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
