@@ -44,21 +44,22 @@ class Stage:
         self,
         metrics: Mapping[str, Any] | None = None,
         outputs: Iterable[Path | str] = (),
-        rows: pd.DataFrame | Iterable[Mapping[str, Any]] = (),
+        rows: pd.DataFrame | Iterable[Mapping[str, Any]] | None = None,
     ) -> dict[str, Any]:
         """Write `manifest.json`, as the last thing that a stage does: it stands for success.
 
         metrics: numbers worth comparing between runs; scores are fractions.
         outputs: files and folders that the stage leaves; they are listed with their sizes, files with their SHA-256.
         rows: what was measured for the paper's tables, one line a cell with the columns `ROWS`: rows and columns as in
-        paper/tableNN.csv, value in percent; kept as rows.csv.
+        paper/tableNN.csv, value in percent; kept as rows.csv. None: what the stage wrote there itself stays.
         Returns the manifest: stage, parameters, seed, metrics, outputs, started (UTC), duration_s, peak memory in MiB
         (of this process, of its largest child, of the GPU), device, versions, git revision. No path in it is
         absolute, and no host is named. Where the same parameters left the same outputs before, and took longer, this
         run only read back: time, memory, device and threads are those of the run that did the work.
         Raises FileNotFoundError for an output that is not there, ValueError for rows with other columns.
         """
-        self._write_rows(pd.DataFrame(rows))
+        if rows is not None:
+            self._write_rows(pd.DataFrame(rows))
         manifest = {
             "stage": self.notebook,
             "parameters": portable(dict(self.settings)),

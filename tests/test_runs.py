@@ -101,6 +101,8 @@ def test_a_stage_leaves_rows_of_tables(tmp_path):
     lines = (tmp_path / "rows.csv").read_text().splitlines()
     assert lines[0] == "table,row,column,value,split,threshold,chosen_on,images,note" and len(lines) == 3
     finished(tmp_path)
+    assert (tmp_path / "rows.csv").exists()
+    finished(tmp_path, rows=[])
     assert not (tmp_path / "rows.csv").exists()  # those of an earlier run are none of this one's
     with pytest.raises(ValueError, match=r"have the columns table, row, .*: note lack or are none"):
         finished(tmp_path, rows=[{name: value for name, value in ROW.items() if name != "note"}])
