@@ -41,6 +41,7 @@ STAGES = {  # own parameters
     "06_segmentation": [*ONE_RUN, "masks: str = 'ground-truth'", "beside: list[str] = []"],
     "07_paper_beside_ours": [],
     "08_audit": [],
+    "10_mechanism": [],
 }
 SETUP = "from pnoc_lib import parameters\nsettings = parameters.check(globals())"
 BODY = """
@@ -116,14 +117,14 @@ def manifest(path):
 def test_the_graph_runs_once_and_again_only_what_changed(root, project):
     first = run(root)
     assert first.returncode == 0, first.stderr
-    assert first.stdout.count(" -> ") == 6
+    assert first.stdout.count(" -> ") == 7
     assert manifest(project / "runs/tiny/00_data")["data_root"] == "runs/tiny/toyvoc"
     assert manifest(project / "runs/tiny/01_train_priors/cam-s0")["strategy"] == "cam"
     assert manifest(project / "runs/tiny/01_train_priors/cam-s0")["omp"] == "1"
     assert manifest(project / "runs/tiny/02_infer_priors/cam-s0")["splits"] == ["val"]
     assert manifest(project / "runs/tiny/03_analyse_priors")["seeds"] == [0]
     lines = [line for line in first.stdout.splitlines() if " -> " in line]
-    assert lines[0].startswith("[1 of 6") and lines[-1].startswith("[6 of 6") and "min left] " in lines[0]
+    assert lines[0].startswith("[1 of 7") and lines[-1].startswith("[7 of 7") and "min left] " in lines[0]
     assert any("01_train_priors (cam, seed 0): notebooks/01_train_priors.ipynb -> " in line for line in lines)
     names = sorted(path.name for path in (project / "results/tiny").iterdir())
     assert names == [
@@ -133,6 +134,7 @@ def test_the_graph_runs_once_and_again_only_what_changed(root, project):
         "03_analyse_priors.ipynb",
         "07_paper_beside_ours.ipynb",
         "08_audit.ipynb",
+        "10_mechanism.ipynb",
     ]
     text = (project / "results/tiny/00_data.ipynb").read_text()
     assert str(project) not in text and "start_time" not in text and "./runs/tiny/00_data" in text
@@ -285,6 +287,7 @@ def test_a_change_of_a_figure_makes_no_training_stale(root, monkeypatch):
         "03_analyse_priors",
         "07_paper_beside_ours",
         "08_audit",
+        "10_mechanism",
     ]
     assert "pnoc_lib/data/voc.py" in pipeline.library("01_train_priors")
     assert "pnoc_lib/evaluation/estimate.py" in pipeline.library("01_train_priors")

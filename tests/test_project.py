@@ -17,7 +17,7 @@ from pnoc_lib.priors.training import TrainingSettings
 
 CONDA_NAMES = {"torch": "pytorch", "pydensecrf2": "pydensecrf"}
 CONDA_NAMES["snakemake"] = "snakemake-minimal"
-PRESETS = ["coco14", "demo", "demo-seeds", "smoke", "variants", "voc12", "voc12-animals"]
+PRESETS = ["coco14", "demo", "demo-seeds", "mechanism", "smoke", "variants", "voc12", "voc12-animals"]
 
 # Section 6.1 of the paper; where its text is silent, or its published code differs, the published code
 PAPER = {

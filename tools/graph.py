@@ -67,7 +67,7 @@ class Graph:
             for stage in (SALIENCY, AFFINITY, SEGMENTATION, INFERENCE):
                 for name in self.config["runs"].get(STAGES[stage].runs, {}):
                     self._add(stage, name, seed)
-        for stage in ("00_data", ANALYSIS, BUDGET, START, "07_paper_beside_ours", "08_audit"):
+        for stage in ("00_data", ANALYSIS, BUDGET, START, "07_paper_beside_ours", "08_audit", "10_mechanism"):
             if stage in self.declared:
                 self._add(stage, "", None)
         self._give_splits()
@@ -204,7 +204,7 @@ class Graph:
         """The runs that must be finished before this one."""
         if stage == "07_paper_beside_ours":
             yield from [key for key in self.runs if key != (stage, name, seed)]
-        if stage in ("00_data", "07_paper_beside_ours", "08_audit"):
+        if stage in ("00_data", "07_paper_beside_ours", "08_audit", "10_mechanism"):
             return
         yield "00_data", "", None
         values = {key: one.default for key, one in self.declared[stage].items()} | dict(given) | {"run": name}

@@ -58,6 +58,7 @@ STAGES = {
         ),
         Stage("07_paper_beside_ours", "", library="evaluation paper audit", minutes=0.5),
         Stage("08_audit", "", library="evaluation paper audit", minutes=0.5),
+        Stage("10_mechanism", "", library="evaluation priors", minutes=0.5),
     )
 }  # fmt: skip
 GROUND_TRUTH = "ground-truth"  # in place of a run of 05: the masks of the data set
