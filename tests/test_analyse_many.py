@@ -78,12 +78,13 @@ def project(tmp_path, monkeypatch):
         ("p-noc", 0.4, ("p_soft", "erased_soft", "p_hard", "erased_hard")),
     ):
         for seed in (0, 1):
-            given = {"strategy": strategy, "seed": seed, "backbone": "resnest269e", "augment": ""}
+            given = {"run": strategy, "strategy": strategy, "seed": seed, "backbone": "resnest269e", "augment": ""}
             given["label_smoothing"] = 0.1 if strategy == "p-noc" else None
             trained = finish(tmp_path / f"runs/x/01_train_priors/{strategy}-s{seed}", "01_train_priors", **given)
             epochs(3, weakness / 2 + 0.01 * seed, *erased).to_csv(trained / "epochs.csv", index=False)
             inferred = tmp_path / f"runs/x/02_infer_priors/{strategy}-s{seed}/train"
-            store(finish(inferred, "02_infer_priors", **given), masks, weakness, seed)
+            finish(inferred.parent, "02_infer_priors", **given)
+            store(inferred, masks, weakness, seed)
     return tmp_path
 
 
@@ -145,12 +146,13 @@ def test_coco_makes_tables_4_and_5(tmp_path, monkeypatch):
     described = finish(tmp_path / "runs/x/00_data", "00_data", dataset="coco14")
     properties.rename_axis("class").to_csv(described / "properties.csv")
     for strategy, weakness in (("puzzle", 0.9), ("p-noc", 0.1)):
-        given = {"strategy": strategy, "seed": 0, "backbone": "resnest269e", "dataset": "coco14"}
+        given = {"run": strategy, "strategy": strategy, "seed": 0, "backbone": "resnest269e", "dataset": "coco14"}
         given["eval_split"] = "train2014"
         trained = finish(tmp_path / f"runs/x/01_train_priors/{strategy}-s0", "01_train_priors", **given)
         epochs(2, 0.3).to_csv(trained / "epochs.csv", index=False)
         inferred = tmp_path / f"runs/x/02_infer_priors/{strategy}-s0/train2014"
-        store(finish(inferred, "02_infer_priors", **given), masks, weakness, 0)
+        finish(inferred.parent, "02_infer_priors", **given)
+        store(inferred, masks, weakness, 0)
     run(dataset="coco14", data_root="coco", eval_split="train2014", priors=["puzzle", "p-noc"])
     assert list(table("table04_epochs").columns) == ["row", "E1", "E2", "TTA"]
     beside = table("table05_beside").set_index(["row", "column"])
