@@ -56,6 +56,9 @@ def place(tmp_path_factory):
             maps = np.array([mask[::4, ::4] == value for value in names_of], np.float32).reshape(-1, 10, 12)
             store.write(new, maps, classes, mask.shape, source=stores.source(read, new))
         files.write_json(done / runs.MANIFEST, {"stage": "02_infer_priors"})
+        about = {"strategy": "cam", "backbone": "test_resnet", "run": "cam"}
+        trained = runs.folder("runs", "tiny", "01_train_priors", run="cam", seed=0)
+        files.write_json(trained / runs.MANIFEST, {"stage": "01_train_priors", "parameters": about})
         run(**C2AM)
     return folder
 

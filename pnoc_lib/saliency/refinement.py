@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -45,6 +47,12 @@ class Settings:
                 f"lr must be positive and weight_decay not negative, got {self.lr} and {self.weight_decay}"
             )
         self.pace  # noqa: B018  checks what it holds
+
+    @classmethod
+    def of(cls, parameters: Mapping[str, Any]) -> Settings:
+        """The settings among the parameters of a notebook, where those of PoolNet alone begin with pool_."""
+        own = {name: parameters[f"pool_{name}"] for name in ("epochs", "accumulation", "lr", "weight_decay")}
+        return cls(**own, precision=parameters["precision"], seed=parameters["seed"])
 
     @property
     def pace(self) -> Pace:

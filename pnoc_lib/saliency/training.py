@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -71,6 +73,18 @@ class Settings:
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be in [0, 1], got {getattr(self, name)}")
         self.pace  # noqa: B018  checks what it holds
+
+    @classmethod
+    def of(cls, parameters: Mapping[str, Any]) -> Settings:
+        """The settings among the parameters of a notebook, others are passed over; ValueError for an impossible one.
+
+        A run of C2AM-H needs the name of the run that gives the hints under "hints", C2AM takes none.
+        """
+        made = cls(**{name: parameters[name] for name in cls.__dataclass_fields__})
+        if made.hinted != bool(parameters["hints"]):
+            word = "needs" if made.hinted else "takes no"
+            raise ValueError(f"method {made.method} {word} hints, got {parameters['hints']!r}")
+        return made
 
     @property
     def hinted(self) -> bool:
