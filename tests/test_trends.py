@@ -320,3 +320,21 @@ def test_statements_of_table_6_are_about_rows_without_their_backbones():
     assert checked.loc["t81", "verdict"] == trends.NOT_RUN and "needs C2AM-H [P-NOC+LS]" in checked.loc["t81", "note"]
     assert checked.loc["t76", "verdict"] == trends.NOT_RUN and "+LS" in checked.loc["t76", "note"]
     assert not set(trends.statements().index) & set(selected.index)
+
+
+def test_statements_of_tables_8_and_9_are_about_rows_of_networks():
+    def rows(**scores):
+        names = {"full": "DeepLabV3+", "noc": "P-NOC+C2AM-H V3+", "oc": "P-OC V3+"}
+        lines = [{"table": 8, "row": names[key], "column": "Val", "value": value} for key, value in scores.items()]
+        return pd.DataFrame([*lines, {"table": 10, "row": "DeepLabV3+", "column": "bg", "value": 1.0}])
+
+    measured = trends.segmentation_cells({0: rows(full=60.0, noc=50.0, oc=45.0), 1: rows(full=58.0, noc=51.0, oc=52.0)})
+    assert set(measured) == {(n, s) for n in ("DeepLabV3+", "P-NOC+C2AM-H V3+", "P-OC V3+") for s in (0, 1)}
+    checked = trends.check({"fixed": measured}, trends.statements(table=8)).set_index("statement")
+    assert (checked["in print"] == trends.statements(table=8).set_index("statement")["printed"]).all()
+    above = checked.loc["The network of P-NOC and C2AM-H is above that of P-OC, without label smoothing"]
+    assert above["difference"] == pytest.approx(2.0)
+    assert above["verdict"] == trends.WITHIN and above["by seed"] == "0: +5.0, 1: -1.0"
+    best = checked.loc["Masks of P-NOC make the best network of P, P-OC and P-NOC (V3+)"]
+    assert best["verdict"] == trends.NOT_RUN and "needs" in best["note"]
+    assert trends.in_print(trends.statements(table=9).iloc[0])[0] == pytest.approx(1.7)

@@ -52,7 +52,7 @@ def biography(
         fig, axes = plt.subplots(
             len(panels), len(columns), figsize=(1.75 * len(columns) + 1.2, 1.75 * len(panels) + 0.3), squeeze=False
         )
-        for line, (name, shown) in zip(axes, panels.items(), strict=True):
+        for number, (line, (name, shown)) in enumerate(zip(axes, panels.items(), strict=True)):
             row, column = pixels[name]
             for axis, (stage, picture), word in zip(line, shown.items(), words[name], strict=True):
                 axis.imshow(picture)
@@ -61,7 +61,7 @@ def biography(
                 axis.set(xticks=[], yticks=[])
                 axis.grid(False)
                 axis.set_xlabel(word, fontsize=7.5)
-                if line is axes[0]:
+                if number == 0:
                     axis.set_title(stage, fontsize=8.5)
             line[0].set_ylabel(name.replace(": ", ":\n"), rotation=0, ha="right", va="center", fontsize=8)
         fig.tight_layout(pad=0.4, h_pad=0.6)

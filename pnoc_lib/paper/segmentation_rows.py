@@ -6,12 +6,13 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from pnoc_lib import runs
 from pnoc_lib.evaluation import analysis
 from pnoc_lib.paper import reader
 
 SHORT = {"deeplabv2": "V2", "deeplabv3+": "V3+"}
 REFERENCE = {"deeplabv2": "DeepLabV2", "deeplabv3+": "DeepLabV3+"}
-COLUMNS = ("table", "row", "column", "value", "split", "threshold", "chosen_on", "images", "note")
+COLUMNS = runs.ROWS
 
 
 def row_name(architecture: str, prior: str = "", saliency: str = "") -> str:
