@@ -46,7 +46,8 @@ def erase_soft(images: Tensor, cam: Tensor, erased_class: Tensor, *, scope: str 
     images: (N, 3, H, W) normalised, so that 0 is the data set's mean colour. cam: (N, C, h, w) raw activations.
     erased_class: (N,) indices. Returns (N, 3, H, W).
     Reads the paper as: divided by the peak of the whole batch (scope "batch"), as published code does; Eq. (2) says
-    "image". With "batch" the result of an image depends on its neighbours, and most images are erased only in part.
+    "image". With "batch" the result of an image depends on its neighbours, and most images are erased only in part; the
+    batch is what one process holds of it, so that several processes have each its own peak.
     """
     return images * (1 - attention(cam, erased_class, images.shape[-2:], scope=scope))
 
