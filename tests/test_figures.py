@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from pnoc_lib.data import augment, index_masks
-from pnoc_lib.evaluation import curves, pictures
+from pnoc_lib.evaluation import analysis, curves, looks, pictures
 
 CLASSES = ["cat", "dog", "cow"]
 GREY = Image.new("RGB", (6, 4), (100, 100, 100))
@@ -100,7 +100,17 @@ def test_palette_is_vocs():
 def test_masks_take_the_colours_of_their_classes():
     mask = np.array([[0, 1], [15, 255]], np.uint8)
     expected = [[[0, 0, 0], [128, 0, 0]], [[192, 128, 128], [224, 224, 192]]]
-    assert pictures.color_mask(mask).tolist() == expected
+    assert pictures.color_mask(mask, outline=False).tolist() == expected
+
+
+def test_the_rim_of_a_class_is_lighter_and_void_has_none():
+    mask = np.zeros((5, 6), np.uint8)
+    mask[1:4, 1:4], mask[:, 5] = 8, 255
+    drawn = pictures.color_mask(mask)
+    assert drawn[2, 2].tolist() == [64, 0, 0]  # a cat, nearly black
+    assert drawn[1, 1].tolist() == [159, 127, 127] and drawn[0, 0].tolist() == [0, 0, 0]
+    assert drawn[2, 5].tolist() == [224, 224, 192]
+    assert pictures.color_mask(np.full((2, 2), 8, np.uint8)).tolist() == [[[64, 0, 0]] * 2] * 2  # no rim at the border
 
 
 def test_a_mask_over_an_image_by_hand():
@@ -150,6 +160,37 @@ def test_an_image_as_tensor():
     assert tensor[:, 0, 1].tolist() == [3, 4, 5]
 
 
+def test_a_method_looks_the_same_whatever_stands_beside_it():
+    names = list(analysis.METHODS.values())
+    alone = [looks.of_methods([name])[0] for name in names]
+    assert looks.of_methods(names) == alone == looks.of_methods(names[::-1])[::-1]
+    assert len({(look["color"], look["ls"]) for look in alone}) == len(names)
+    assert looks.of_method("P-NOC+LS")["color"] == looks.of_method("P-NOC")["color"] != looks.of_method("P-OC")["color"]
+    mixed = looks.of_methods(["my variant", "CAM", "another"])
+    assert mixed[1] == looks.of_method("CAM") and len({(look["color"], look["ls"]) for look in mixed}) == 3
+
+
+def test_labels_of_points_keep_apart():
+    fig, axis = plt.subplots(figsize=(3, 3))
+    axis.set(xlim=(0, 100), ylim=(0, 100))
+    places = [(50, 50), (51, 50.5), (52, 49), (50.5, 51), (99, 99)]
+    looks.label_points(axis, *zip(*places, strict=True), ["aeroplane", "bicycle", "bird", "$x$", "edge"])
+    renderer = fig.canvas.get_renderer()
+    boxes = [text.get_window_extent(renderer) for text in axis.texts]
+    plt.close(fig)
+    overlapping = [(k, m) for k in range(5) for m in range(k) if boxes[k].overlaps(boxes[m])]
+    assert len(overlapping) <= 2  # of six, were all written to the upper right
+    assert boxes[-1].x1 <= axis.get_window_extent().x1 + 1  # stays inside
+    looks.label_points(axis, [], [], [])
+
+
+def test_a_figure_with_a_colour_scale_is_not_dithered(tmp_path):
+    ramp = np.tile(np.linspace(0, 1, 200), (100, 1))
+    for name, scale in {"with": True, "without": False}.items():
+        pictures.save(pictures.show_grid({"map": [ramp]}, cam_scale=scale), tmp_path / name, pdf=False)
+    assert Image.open(tmp_path / "with.png").mode != "P" and Image.open(tmp_path / "without.png").mode == "P"
+
+
 def test_cycle_is_told_apart_in_grey():
     shades = [np.dot(matplotlib.colors.to_rgb(c), (0.299, 0.587, 0.114)) for c in curves.CYCLE[:2]]
     assert abs(shades[0] - shades[1]) > 0.1
@@ -194,7 +235,7 @@ def test_cooccurrence_by_hand():
     """4 images show a cat, 2 of them a dog too: one half; absent classes and the diagonal are empty."""
     axis = curves.cooccurrence(np.array([[4, 2, 0], [2, 3, 0], [0, 0, 0]]), CLASSES, title="train").axes[0]
     drawn = np.ma.filled(axis.images[0].get_array().astype(float), np.nan)
-    np.testing.assert_allclose(drawn, [[np.nan, 0.5, 0], [2 / 3, np.nan, 0], [np.nan, np.nan, np.nan]])
+    np.testing.assert_allclose(drawn, [[np.nan, 50, 0], [200 / 3, np.nan, 0], [np.nan, np.nan, np.nan]])
     assert sorted(text.get_text() for text in axis.texts) == ["50", "67"]
     assert [label.get_text() for label in axis.get_yticklabels()] == ["cat (4)", "dog (3)", "cow (0)"]
 
@@ -303,12 +344,12 @@ def test_saving_leaves_png_pdf_and_the_numbers(tmp_path):
 
 
 def test_a_grid_of_photographs_is_one_small_file(tmp_path):
-    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 90, 3), np.uint8))
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (120, 180, 3), np.uint8))
     for name, pdf in {"as a drawing": True, "as a photograph": False}.items():
         pictures.save(pictures.show_grid({"image": [noise]}), tmp_path / name, pdf=pdf)
     sizes = {path.name: path.stat().st_size for path in tmp_path.iterdir()}
     assert sorted(sizes) == ["as a drawing.pdf", "as a drawing.png", "as a photograph.png"]
-    assert sizes["as a photograph.png"] < sizes["as a drawing.png"] / 2
+    assert sizes["as a photograph.png"] < 0.55 * sizes["as a drawing.png"]
     shown = [Image.open(tmp_path / f"as a {name}.png").convert("RGB") for name in ("drawing", "photograph")]
     assert np.abs(np.subtract(*(np.asarray(picture, float) for picture in shown))).mean() < 12
 
@@ -353,8 +394,8 @@ def test_many_methods_get_a_panel_for_each_share_and_a_line_style_each():
     assert [text.get_text() for text in fig.legends[0].get_texts()] == [*many(9), "best (oracle)"]
     np.testing.assert_allclose(positive.lines[1].get_ydata(), [60, 30, 10])
     np.testing.assert_allclose(negative.lines[1].get_ydata(), [10, 20, 50])
-    looks = {(line.get_color(), line.get_linestyle()) for line in positive.lines[:9]}
-    assert len(looks) == 9
+    drawn = {(line.get_color(), line.get_linestyle()) for line in positive.lines[:9]}
+    assert len(drawn) == 9
     assert len(miou.collections) == 9  # a band each
     assert miou.get_legend() is None
     fig.canvas.draw()
@@ -374,7 +415,7 @@ def test_the_game_over_seeds_by_hand():
     assert len(soft.collections) == 1 and not hard.collections  # a band needs two seeds
     assert len(hard.lines) == 1 and len(share.lines) == 3
     assert [line.get_linestyle() for line in share.lines] == ["-", "-", "--"]
-    assert soft.lines[0].get_color() == curves.CYCLE[1]  # CAM plays no game but keeps its colour
+    assert soft.lines[0].get_color() == looks.of_method("OC-CSE")["color"]
     assert [text.get_text() for text in fig.legends[0].get_texts()] == ["OC-CSE", "P-NOC", "hard erasure"]
     assert soft.get_ylim()[0] == 0 and soft.get_ylim()[1] >= 100
     assert len(curves.game_over_seeds({"OC-CSE": playing["OC-CSE"]}).axes) == 2

@@ -12,30 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from pnoc_lib.evaluation import looks
+from pnoc_lib.evaluation.looks import CYCLE, GROUP_COLOURS, LINES
 from pnoc_lib.evaluation.pictures import _closed, plain
-
-CYCLE = (
-    "#0072B2",
-    "#D55E00",
-    "#009E73",
-    "#CC79A7",
-    "#E69F00",
-    "#56B4E9",
-    "#000000",
-    "#999999",
-)  # told apart by all eyes
-
-
-LINES = ("-", "--", "-.", ":")
-
-
-GROUP_COLOURS = {
-    "singleton": CYCLE[0],
-    "person": CYCLE[6],
-    "animal": CYCLE[2],
-    "room": CYCLE[1],
-    "traffic": CYCLE[3],
-}
 
 
 def cooccurrence(counts: np.ndarray, names: Sequence[str], *, title: str = "") -> Figure:
@@ -51,19 +30,20 @@ def cooccurrence(counts: np.ndarray, names: Sequence[str], *, title: str = "") -
     with plt.rc_context(plain):
         fig, axis = plt.subplots(figsize=(side + 1.0, side))
         colours = matplotlib.colormaps["Blues"].with_extremes(bad="0.93")
-        drawn = axis.imshow(share, cmap=colours, vmin=0, vmax=1)
+        drawn = axis.imshow(100 * share, cmap=colours, vmin=0, vmax=100)
         for i, j in zip(*np.nonzero(np.nan_to_num(share) >= 0.1), strict=True):
             dark = share[i, j] > 0.55
             axis.text(
                 j, i, f"{100 * share[i, j]:.0f}", ha="center", va="center", fontsize=6, color="w" if dark else "0.2"
             )
-        axis.set_xticks(range(len(names)), names, rotation=90)
-        axis.set_yticks(range(len(names)), [f"{n} ({int(o)})" for n, o in zip(names, occurrence, strict=True)])
+        shown = [name.replace("$", r"\$") for name in names]  # no formula
+        axis.set_xticks(range(len(names)), shown, rotation=90)
+        axis.set_yticks(range(len(names)), [f"{n} ({int(o)})" for n, o in zip(shown, occurrence, strict=True)])
         axis.grid(False)
         axis.set(
             xlabel="... this class as well", ylabel="of the images with this class (their number) show", title=title
         )
-        fig.colorbar(drawn, shrink=0.8, label="share of the row's images")
+        fig.colorbar(drawn, shrink=0.8, label="share of the row's images (%)")
     return _closed(fig)
 
 
@@ -81,6 +61,7 @@ def class_bars(
             axis.barh(range(len(table)), table[column], color=colours, height=0.72)
             if reference is not None and column in reference:
                 known = reference[column].reindex(table.index)
+                axis.plot(known, range(len(table)), "|", color="w", ms=11, mew=3.4)  # seen on dark bars too
                 axis.plot(known, range(len(table)), "|", color="k", ms=9, mew=1.6)
             axis.set_title(column)
             axis.grid(axis="y", visible=False)
@@ -164,7 +145,7 @@ def game_curves(steps: pd.DataFrame, epochs: pd.DataFrame) -> Figure:
                 style = {"color": CYCLE[number], "ls": LINES[number], "marker": "os^D"[number], "ms": 4}
                 axis.plot(epochs["epoch"] - 0.5, epochs[name], label=GAME[title][name], **style)
             axis.set(title=title, xlabel="epoch")
-            axis.legend(fontsize=8)
+            axis.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.24), ncols=2)  # hides no line's end
         _from_zero(*axes[0])
         for axis, title in zip(axes[0], panels, strict=True):
             if title.startswith(("probability", "erased")):
@@ -178,19 +159,20 @@ def threshold_curves(
 ) -> Figure:
     """Figure 6: (a) mIoU and (b) FP and FN shares against the background threshold, one colour a method.
 
+    Every method has the colour and line of its name (`looks.of_method`).
     sweeps: per method one table of columns threshold, miou, fpr, fnr (fractions), or one a seed: then the line is the
     mean and the band spans the seeds. The best threshold of each (an oracle) is marked; `fixed` is drawn as a line.
-    For more than three methods FP and FN get a panel each, and every method a line style of its own.
+    For more than three methods FP and FN get a panel each.
     """
     crowded = len(sweeps) > 3
     with plt.rc_context(plain):
         size, widths = ((9.6, 3.9), (1.6, 1, 1)) if crowded else ((8.6, 3.2), (1, 1))
         fig, axes = plt.subplots(1, len(widths), figsize=size, width_ratios=widths)
         left, positive, negative = axes[0], axes[1], axes[-1]
-        for number, (name, tables) in enumerate(sweeps.items()):
+        for (name, tables), look in zip(sweeps.items(), looks.of_methods(list(sweeps)), strict=True):
             tables = [tables] if isinstance(tables, pd.DataFrame) else list(tables)
-            colour, x = CYCLE[number % len(CYCLE)], tables[0]["threshold"]
-            line = LINES[(number + number // len(CYCLE)) % len(LINES)] if crowded else "-"
+            colour, x = look["color"], tables[0]["threshold"]
+            line = look["ls"] if crowded else "-"
             _curve(left, x, [t["miou"] for t in tables], color=colour, ls=line, label=name)
             mean = np.mean([t["miou"] for t in tables], axis=0)
             left.plot(x[int(mean.argmax())], 100 * mean.max(), "o", ms=6, mfc="w", mec=colour, mew=1.6)
@@ -240,8 +222,8 @@ def game_over_seeds(histories: Mapping[str, Sequence[pd.DataFrame]]) -> Figure:
     """How the game between f and its eraser goes, epoch by epoch: one colour a method, a band over its seeds.
 
     histories: per method one epochs.csv a seed, with p_soft and erased_soft, and p_hard and erased_hard where `noc`
-    learns; fractions. A method with none is not drawn, but counts for the colours: those of `threshold_curves` of the
-    same methods. Panels: what the eraser still sees after soft erasure, what `noc` sees after hard erasure (left out
+    learns; fractions. A method with none is not drawn. Colours are those of the names, as everywhere.
+    Panels: what the eraser still sees after soft erasure, what `noc` sees after hard erasure (left out
     when nobody has it), and the erased shares, hard ones dashed. Raises ValueError where nothing is erased.
     """
     columns = set().union(*(table.columns for tables in histories.values() for table in tables))
@@ -254,8 +236,8 @@ def game_over_seeds(histories: Mapping[str, Sequence[pd.DataFrame]]) -> Figure:
     with plt.rc_context(plain):
         fig, axes = plt.subplots(1, len(panels), figsize=(3.2 * len(panels), 2.9), sharey=True)
         handles = []
-        for number, (name, tables) in enumerate(histories.items()):
-            style = {"color": CYCLE[number % len(CYCLE)], "marker": "os^Dv"[number % 5], "ms": 4}
+        for (name, tables), look in zip(histories.items(), looks.of_methods(list(histories)), strict=True):
+            style = {"color": look["color"], "marker": look["marker"], "ms": 4}
             if tables:
                 handles.append(Line2D([], [], label=name, **style))
             for axis, lines in zip(axes, panels.values(), strict=True):
@@ -286,8 +268,6 @@ def against_properties(
             pair = pd.DataFrame({"x": properties[column], "y": 100 * ious}).dropna()
             colours = [GROUP_COLOURS.get(group_of.get(name, ""), "0.55") for name in pair.index]
             axis.scatter(pair["x"], pair["y"], c=colours, s=22, zorder=3)
-            for name, row in pair.iterrows():
-                axis.annotate(name, (row["x"], row["y"]), fontsize=5.5, xytext=(3, 2), textcoords="offset points")
             title = column
             if len(pair) > 2 and pair["x"].nunique() > 1:
                 slope, offset = np.polyfit(pair["x"], pair["y"], 1)
@@ -297,6 +277,9 @@ def against_properties(
             axis.set(title=title)
         axes[0, 0].set(ylabel="IoU (%)")
         fig.tight_layout()
+        for axis, column in zip(axes[0], columns, strict=True):  # when all sizes are final
+            pair = pd.DataFrame({"x": properties[column], "y": 100 * ious}).dropna()
+            looks.label_points(axis, pair["x"], pair["y"], pair.index)
     return _closed(fig)
 
 

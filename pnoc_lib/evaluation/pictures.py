@@ -24,7 +24,7 @@ from pnoc_lib.data.images import VOID
 CAM_COLOURS = "inferno"  # for every CAM and saliency map, over the fixed range [0, 1]
 
 
-THUMBNAIL = 180  # pixels of height of a picture in a grid
+THUMBNAIL = 240  # pixels of height of a picture in a grid
 
 
 VOID_COLOUR = (224, 224, 192)
@@ -47,17 +47,18 @@ plain = {
 }
 
 
-def save(fig: Figure, stem: Path | str, *, data: pd.DataFrame | None = None, dpi: int = 110, pdf: bool = True) -> None:
+def save(fig: Figure, stem: Path | str, *, data: pd.DataFrame | None = None, dpi: int = 120, pdf: bool = True) -> None:
     """Write `stem`.png and .pdf and, with `data`, .csv: what is drawn can be read again as numbers.
 
-    pdf: False for grids of photographs: no .pdf, which gains nothing there, and a small .png, of 256 colours.
+    pdf: False for grids of photographs: no .pdf, which gains nothing there, and a small .png, of 256 colours. A figure
+    with a colour scale keeps all of its colours: a dithered map could not be read by its bar.
     """
     stem = Path(stem)
     for suffix in (".png", ".pdf") if pdf else (".png",):
         metadata = {"CreationDate": None} if suffix == ".pdf" else {}  # the same figure gives the same file
         with files.atomic(stem.with_name(stem.name + suffix)) as temporary:
             fig.savefig(temporary, dpi=dpi, metadata=metadata, bbox_inches="tight")
-            if not pdf:
+            if not pdf and not any(axis.get_label() == "<colorbar>" for axis in fig.axes):
                 full = Image.open(temporary).convert("RGB")
                 colours = full.quantize(256, Image.Quantize.FASTOCTREE)
                 full.quantize(palette=colours).save(temporary, "PNG", optimize=True)  # dithered: no false edges
@@ -76,15 +77,25 @@ def denormalize(pixels: Tensor, mean: Sequence[float], std: Sequence[float]) -> 
     return (255 * restored.clip(0, 1)).round().astype(np.uint8)
 
 
-def color_mask(mask: np.ndarray) -> np.ndarray:
-    """(H, W) mask of class indices -> (H, W, 3) uint8 in VOC's colours; void keeps its own."""
-    return index_masks.palette()[mask]
+def color_mask(mask: np.ndarray, *, outline: bool = True) -> np.ndarray:
+    """(H, W) mask of class indices -> (H, W, 3) uint8 in VOC's colours; void keeps its own.
+
+    outline: draw the rim of every class, one pixel, half way to white: VOC's cat is nearly as black as background.
+    """
+    colours = index_masks.palette()[mask]
+    if not outline:
+        return colours
+    padded = np.pad(mask, 1, mode="edge")
+    neighbours = (padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:])
+    rim = (mask > 0) & (mask != VOID) & np.logical_or.reduce([other != mask for other in neighbours])
+    colours[rim] = (colours[rim].astype(np.uint16) + 255) // 2
+    return colours
 
 
 def overlay_mask(image: Image.Image, mask: np.ndarray, *, strength: float = 0.6) -> np.ndarray:
     """The image in grey with the classes of `mask` (H, W) laid over it; (H, W, 3) uint8."""
     grey = np.asarray(image.convert("L").convert("RGB"), np.float32)
-    colours = color_mask(mask).astype(np.float32)
+    colours = color_mask(mask, outline=False).astype(np.float32)
     share = np.where(mask == 0, 0.0, strength)[..., None]
     return (grey * (1 - share) + colours * share).astype(np.uint8)
 
@@ -116,7 +127,7 @@ def show_grid(
     rows: Mapping[str, Sequence],
     titles: Sequence[str] = (),
     *,
-    cell: float = 1.35,
+    cell: float = 1.5,
     cam_scale: bool = False,
     scale_label: str = "normalised CAM, Eq. (2)",
     captions: Mapping[str, Sequence[str]] | None = None,
@@ -158,7 +169,7 @@ def show_grid(
             scale = matplotlib.cm.ScalarMappable(cmap=CAM_COLOURS)
             height = min(1.0, 1.6 / len(rows) + 0.2)
             place = (1 - 0.92 * share, (1 - height) / 2 + 0.03, 0.22 * share, height - 0.06)
-            bar = fig.colorbar(scale, cax=fig.add_axes(place))
+            bar = fig.colorbar(scale, cax=fig.add_axes(place, label="<colorbar>"))
             bar.set_label(scale_label)
     return _closed(fig)
 

@@ -12,9 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MultipleLocator
 
-from pnoc_lib.evaluation.curves import CYCLE, GROUP_COLOURS
+from pnoc_lib.evaluation import looks
+from pnoc_lib.evaluation.looks import CYCLE, GROUP_COLOURS
 from pnoc_lib.evaluation.pictures import plain, plt
-from pnoc_lib.paper import reader
+from pnoc_lib.paper import reader, readings
 from pnoc_lib.paper.compare import NOT_RUN
 
 SCORES = {"voc12_val": "VOC12 val", "voc12_test": "VOC12 test", "coco14_val": "COCO14 val"}
@@ -99,18 +100,16 @@ def classes(compared: Mapping[str, pd.DataFrame]) -> Figure | None:
             axis.scatter(
                 cells["value"], cells["mean"], c=[GROUP_COLOURS[groups[row]] for row in cells.index], s=24, zorder=3
             )
-            for row, cell in cells.iterrows():
-                axis.annotate(
-                    row, (cell["value"], cell["mean"]), fontsize=5.5, xytext=(3, 2), textcoords="offset points"
-                )
             rank = cells["value"].rank().corr(cells["mean"].rank())
             axis.set(
                 xlim=(0, 100), ylim=(0, 100), aspect="equal", xlabel="published IoU (%)", ylabel="measured IoU (%)"
             )
-            axis.set_title(f"{name}\nrank correlation {rank:.2f}")
+            axis.set_title(f"{name}\n{readings.rank_correlation(rank, len(cells))}", fontsize=8)
         handles = [Line2D([], [], marker="o", ls="", ms=5, color=c, label=group) for group, c in GROUP_COLOURS.items()]
         handles.append(Line2D([], [], color="0.6", ls="--", label="equal"))
-        fig.tight_layout(rect=(0, 0.45 / fig.get_figheight(), 1, 1))
+        fig.tight_layout(rect=(0, 0.45 / fig.get_figheight(), 1, 1), h_pad=2.5)
+        for axis, cells in zip(axes.flat, panels.values(), strict=False):
+            looks.label_points(axis, cells["value"], cells["mean"], cells.index)
         fig.legend(handles=handles, loc="lower center", ncols=3 if across == 1 else 6, fontsize=8)
     return _closed(fig)
 
