@@ -110,3 +110,47 @@ def test_executed_notebooks_are_tidied(tmp_path, monkeypatch):
     assert [output.text for output in tidied.cells[0].outputs] == ["100%\n", "saved ./runs/x\n"]
     assert tidied.cells[0].metadata == {"tags": ["a"]} and "papermill" not in tidied.metadata
     assert str(tmp_path) not in (tmp_path / "x.ipynb").read_text()
+
+
+def test_runs_stand_below_their_stage_and_lead_to_themselves(tmp_path):
+    folder = tmp_path / "reports" / "demo"
+    folder.mkdir(parents=True)
+    names = [
+        f"{stage}-{run}-s0" for stage in ("01_train_priors", "02_infer_priors") for run in ("puzzle", "p-noc", "cam")
+    ]
+    names += ["start_here", "00_data", "03_analyse_priors"]
+    for name in names:
+        cells = [new_markdown_cell(f"# {name[:2]}\n\n**Question.** Why?\n\n[next](02_infer_priors.ipynb)")]
+        nbformat.write(new_notebook(cells=cells), folder / f"{name}.ipynb")
+    (tmp_path / "reports" / "smoke").mkdir()
+    nbformat.write(new_notebook(), tmp_path / "reports" / "smoke" / "00_data.ipynb")
+    build_site = tool("build_site")
+    build_site.build(tmp_path / "reports", tmp_path / "site")
+    index = (tmp_path / "site" / "demo" / "index.html").read_text()
+    order = [
+        "start_here.html",
+        "00_data.html",
+        *(f"01_train_priors-{run}-s0.html" for run in ("cam", "puzzle", "p-noc")),
+    ]
+    places = [index.rindex(f'"{name}"') for name in order]
+    assert places == sorted(places)
+    assert index.count("Why?") == 5  # one entry a stage
+    assert not (tmp_path / "site" / "smoke").exists()
+    page = (tmp_path / "site" / "demo" / "01_train_priors-p-noc-s0.html").read_text()
+    assert 'class="after" href="02_infer_priors-p-noc-s0.html"' in page and 'class="before" href="00_data.html"' in page
+    assert '<a href="02_infer_priors-p-noc-s0.html">next' in page
+    assert (
+        'class="after" href="03_analyse_priors.html"'
+        in (tmp_path / "site/demo/02_infer_priors-cam-s0.html").read_text()
+    )
+
+
+def test_an_own_run_stands_beside_the_reference(reports, tmp_path):
+    own = tmp_path / "results"
+    (reports / "demo").rename(tmp_path / "demo")
+    own.mkdir()
+    (tmp_path / "demo").rename(own / "demo")
+    tool("build_site").build(reports, tmp_path / "site", own)
+    index = (tmp_path / "site" / "index.html").read_text()
+    assert "demo, your run" in index and (tmp_path / "site/yours-demo/00_data.html").is_file()
+    assert not (tmp_path / "site/demo").exists()
