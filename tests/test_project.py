@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
 import yaml
 from packaging.requirements import Requirement
@@ -308,3 +309,28 @@ def test_readme_names_only_what_is_there(root):
     make = (root / "Makefile").read_text(encoding="utf-8")
     for target in set(re.findall(r"`?make ([a-z]+)", text)):
         assert re.search(rf"(?m)^{target}:", make), f"README.md names make {target}, which is not there"
+
+
+def test_a_group_of_other_classes_is_not_set_beside_the_papers(root, tmp_path, monkeypatch):
+    """The photographs have one small class that is scored, person: it is not the paper's small classes."""
+    monkeypatch.syspath_prepend(str(root / "tools"))
+    import readme_table
+
+    tables = tmp_path / "reports" / "demo" / "tables"
+    tables.mkdir(parents=True)
+    rows = {"person": "32.1", "dog": "39.8", "cat": "not run", "small": "32.1", "overall μ": "47.1", "ρ %S": "81.3"}
+    rows |= {row: "1.0" for row in ("mid", "large", "singleton", "room")}
+    frame = pd.DataFrame({"row": rows.keys(), "measured": rows.values(), "column": "CAM", "published": "50.0"})
+    frame.to_csv(tables / "table03_beside.csv", index=False)
+    (tables / "class_groups.csv").write_text('grouping,group,classes\nsize,small,"person, boat"\n')
+    lines = {line.split(" | ")[0]: line for line in readme_table.table(tmp_path).splitlines()}
+    assert lines["| small classes"].endswith("other classes |")
+    assert "81.3 (n = 2, chance below" in lines["| correlation of IoU with size (%)"]
+
+
+def test_every_report_folder_says_what_it_is(root):
+    listed = subprocess.run(["git", "ls-files", "reports"], cwd=root, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("needs a git checkout to know which reports belong to the project")
+    folders = {name.split("/")[1] for name in listed.stdout.splitlines() if name.count("/") > 1}
+    assert [name for name in sorted(folders) if not (root / "reports" / name / "README.md").is_file()] == []

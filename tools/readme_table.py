@@ -1,74 +1,183 @@
-"""Write the README's tables, paper beside demo, from the tables of the reports: no number in them is typed.
+"""Write what is read before anything is run: the README's tables, and a README in every committed report folder.
 
-python tools/readme_table.py
+    python tools/readme_table.py
+
+No number in them is typed: they come from the tables of the reports.
 """
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+import nbformat
 import pandas as pd
 
 from pnoc_lib import paper
+from pnoc_lib.evaluation import analysis
+from pnoc_lib.paper import readings
 
 ROOT = Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- begin: paper and demo -->\n", "<!-- end: paper and demo -->"
 SEEDS = "demo-seeds"  # the report that tells the spread
 REPORTS = ("demo", "voc12-animals")
-ROWS = {
-    "overall μ": "scored classes and background",
-    "small": "small classes",
-    "mid": "mid-sized classes",
-    "large": "large classes",
-    "singleton": "seen alone",
-    "room": "in a room",
-    "ρ %S": "correlation of IoU with size (%)",
+ROWS = {  # row of Table 3: what it is called, column and value of its group in paper/class_groups.csv
+    "overall μ": ("scored classes and background", None, ""),
+    "small": ("small classes", "size", "small"),
+    "mid": ("mid-sized classes", "size", "mid"),
+    "large": ("large classes", "size", "large"),
+    "singleton": ("seen alone", "group", "singleton"),
+    "room": ("in a room", "group", "room"),
+    "ρ %S": ("correlation of IoU with size (%)", None, ""),
 }
+OTHERS = "other classes"  # a group that has the paper's name and not its members
+KINDS = {"size": "size", "group": "semantic"}  # column of class_groups.csv: grouping of a report
 
 
 def table(root: Path = ROOT) -> str:
-    """The table in Markdown: IoU of vanilla CAM in percent, published and of each report that is there."""
+    """The table in Markdown: IoU of vanilla CAM in percent, published and of each report that is there.
+
+    A group is given only where its scored members are the paper's; a correlation with its number of classes and the
+    size that chance reaches in one of twenty draws.
+    """
     columns: dict[str, dict[str, str]] = {}
     for report in REPORTS:
-        path = root / "reports" / report / "tables" / "table03_beside.csv"
-        if not path.is_file():
+        folder = root / "reports" / report / "tables"
+        if not (folder / "table03_beside.csv").is_file():
             continue
-        beside = pd.read_csv(path, dtype=str, keep_default_na=False).query("column == 'CAM'").set_index("row")
-        columns.setdefault("paper, VOC12 `train`", beside["published"].to_dict())
-        columns[f"[{report}](reports/{report})"] = beside["measured"].to_dict()
+        beside = pd.read_csv(folder / "table03_beside.csv", dtype=str, keep_default_na=False)
+        beside = beside.query("column == 'CAM'").set_index("row")
+        columns.setdefault("paper, VOC12 `train`", {row: beside.at[row, "published"] for row in ROWS})
+        columns[f"[{report}](reports/{report})"] = _measured(beside, folder / "class_groups.csv")
+    if columns:
+        first = next(iter(columns.values()))
+        first["ρ %S"] = _correlation(first["ρ %S"], 20)
     lines = ["| IoU of CAM (%), oracle threshold | " + " | ".join(columns) + " |", "|---|" + "---:|" * len(columns)]
-    for row, name in ROWS.items():
+    for row, (name, *_) in ROWS.items():
         lines.append(f"| {name} | " + " | ".join(column.get(row, "") for column in columns.values()) + " |")
     return "\n".join(lines) + "\n"
 
 
+def _measured(beside: pd.DataFrame, groups: Path) -> dict[str, str]:
+    """Cells of one report, by row of Table 3."""
+    labels = paper.class_groups()["label"]
+    scored = {name for name, label in labels.items() if beside["measured"].get(label, "not run") != "not run"}
+    own = pd.read_csv(groups) if groups.is_file() else pd.DataFrame(columns=["grouping", "group", "classes"])
+    cells = {}
+    for row, (_, kind, value) in ROWS.items():
+        cells[row] = beside["measured"].get(row, "")
+        if kind is None or cells[row] == "not run":
+            continue
+        printed = paper.class_groups()
+        printed = set(printed.index[printed[kind] == value])
+        named = own[(own["grouping"] == KINDS[kind]) & (own["group"] == value)]["classes"]
+        members = {name for names in named for name in str(names).split(", ")} & scored
+        if members and members != printed:
+            cells[row] = OTHERS
+    cells["ρ %S"] = _correlation(cells["ρ %S"], len(scored))
+    return cells
+
+
+def _correlation(text: str, count: int) -> str:
+    """A correlation with its number of classes, and "chance" where so many reach it by chance."""
+    try:
+        float(text)
+    except ValueError:
+        return text
+    limit = 100 * analysis.chance_correlation(count)
+    return f"{text} (n = {count}, chance below {limit:.0f})"
+
+
 def strategies(root: Path = ROOT) -> str:
-    """The table of strategies in Markdown: mIoU in percent, published, and of the report with several seeds."""
+    """The table of strategies in Markdown, mIoU in percent, published and with several seeds; then what it says."""
     path = root / "reports" / SEEDS / "tables" / "priors_scores.csv"
     if not path.is_file():
         return ""
     scores = pd.read_csv(path)
+    order = list(analysis.METHODS.values())
+    known = [name for name in order if name in set(scores["method"])]
+    methods = [*known, *(name for name in dict.fromkeys(scores["method"]) if name not in known)]
     published = paper.table(2)["TTA"].rename(index=lambda row: row.removeprefix("RS269 "))
     published["OC-CSE"] = paper.table(3).at["overall μ", "CSE"]  # has no row in Table 2
-    count = scores["seed"].nunique()
+    count, fixed = scores["seed"].nunique(), scores.loc[scores["chosen by"] == "fixed", "threshold"].iloc[0]
     head = ["mIoU (%)", "paper, VOC12 `train`, oracle"]
-    head += [f"[{SEEDS}](reports/{SEEDS}), {count} seeds, {chosen}" for chosen in ("oracle", "threshold 0.3")]
+    head += [f"[{SEEDS}](reports/{SEEDS}), {count} seeds, {chosen}" for chosen in ("oracle", f"threshold {fixed:g}")]
     lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
-    for method in dict.fromkeys(scores["method"]):
+    for method in methods:
         cells = [f"{published[method]:.1f}" if method in published.index else ""]
         for chosen in ("oracle", "fixed"):
             own = 100 * scores["mIoU"][(scores["method"] == method) & (scores["chosen by"] == chosen)]
             cells.append(f"{own.mean():.1f} ± {own.std():.1f}" if len(own) > 1 else f"{own.mean():.1f}")
         lines.append(f"| {method} | " + " | ".join(cells) + " |")
-    return "\n" + "\n".join(lines) + "\n"
+    said = [text for text in (readings.scores(scores, f"In {SEEDS}"), readings.faults(scores, f"In {SEEDS}")) if text]
+    return "\n" + "\n".join(lines) + "\n\n" + "\n\n".join(said) + ("\n" if said else "")
+
+
+def ranks(root: Path = ROOT) -> str:
+    """The order of the classes against the paper's, a sentence a report: Spearman's correlation of CAM's IoU."""
+    lines = []
+    for report in REPORTS:
+        path = root / "reports" / report / "tables" / "table03_beside.csv"
+        if not path.is_file():
+            continue
+        cells = pd.read_csv(path).query("column == 'CAM'").set_index("row")
+        cells = cells.loc[cells.index.isin(paper.class_groups()["label"]) & cells["mean"].notna()]
+        if len(cells) > 2:
+            rank = pd.to_numeric(cells["published"]).rank().corr(cells["mean"].rank())
+            lines.append(readings.rank_correlation(rank, len(cells), report))
+    return f"\nRank correlation of CAM's IoU by class with the paper's: {'; '.join(lines)}.\n" if lines else ""
 
 
 def updated(text: str, root: Path = ROOT) -> str:
     """The README `text` with its tables made anew."""
     before, rest = text.split(BEGIN)
-    return before + BEGIN + table(root) + strategies(root) + rest[rest.index(END) :]
+    return before + BEGIN + table(root) + ranks(root) + strategies(root) + rest[rest.index(END) :]
+
+
+def report_readme(folder: Path, root: Path = ROOT) -> str:
+    """The README of a report folder: what the preset says of itself, the notebooks by stage, and a picture.
+
+    A folder without executed notebooks, or with a README of its own, is left alone: "".
+    """
+    written = folder / "README.md"
+    if written.is_file() and not written.read_text(encoding="utf-8").startswith(f"# {folder.name}: the reference run"):
+        return ""
+    notebooks = sorted(path for path in folder.glob("*.ipynb") if not path.name.endswith(".failed.ipynb"))
+    if not notebooks:
+        return ""
+    preset = root / "configs" / f"{folder.name}.yaml"
+    about = []
+    for line in preset.read_text(encoding="utf-8").splitlines() if preset.is_file() else []:
+        if not line.startswith("#"):
+            break
+        about.append(line.removeprefix("#").strip())
+    stages: dict[str, list[Path]] = {}
+    for path in notebooks:
+        stages.setdefault(path.stem.partition("-")[0], []).append(path)
+    lines = [f"# {folder.name}: the reference run", "", " ".join(about), ""]
+    lines += [
+        "An own run goes to `results/`; `make verify` puts the two beside each other. The notebooks, in order:",
+        "",
+    ]
+    for _, paths in sorted(stages.items(), key=lambda item: (item[0][:1].isdigit(), item[0])):
+        runs = [f"[{path.stem.partition('-')[2]}]({path.name})" for path in paths if "-" in path.stem]
+        lines.append(f"- [{_title(paths[0])}]({paths[0].name})" + (f": {', '.join(runs)}" if runs else ""))
+    lines += ["", "Tables are in [tables](tables), figures in [figures](figures), each with its numbers as CSV."]
+    picture = next(iter(sorted((folder / "figures").glob("fig01_priors.png"))), None)
+    lines += ["", f"![Figure 1: the same images, every method](figures/{picture.name})"] if picture else []
+    return "\n".join(lines).replace("\n\n\n", "\n\n") + "\n"
+
+
+def _title(path: Path) -> str:
+    cells = nbformat.read(path, as_version=4).cells
+    found = next((re.search(r"(?m)^# (.+)$", cell.source) for cell in cells if cell.cell_type == "markdown"), None)
+    return found[1] if found else path.stem
 
 
 if __name__ == "__main__":
     readme = ROOT / "README.md"
     readme.write_text(updated(readme.read_text(encoding="utf-8")), encoding="utf-8")
+    for report in sorted(path for path in (ROOT / "reports").iterdir() if path.is_dir()):
+        text = report_readme(report)
+        if text and report.name != "smoke":
+            (report / "README.md").write_text(text, encoding="utf-8")

@@ -12,16 +12,16 @@ from pnoc_lib.paper import chance
 BASE, RIVALS = "CAM", (("P-NOC", "P-OC"), ("P-OC", "P"), ("OC-CSE", "CAM+"), ("P-NOC", "CAM+"))
 
 
-def scores(table: pd.DataFrame) -> str:
+def scores(table: pd.DataFrame, where: str = "In this run") -> str:
     """Who lies above and below CAM, for each choice of the threshold, and how P-NOC and P-OC compare.
 
     table: columns method, seed, chosen by, threshold, mIoU (fraction), FP share and FN share (fractions).
-    Returns Markdown, one paragraph; "" without a method.
+    where: how the sentence begins. Returns Markdown, one paragraph; "" without a method.
     """
     parts = []
     for chosen, part in table.groupby("chosen by", sort=False):
         means = 100 * part.groupby("method", sort=False)["mIoU"].mean()
-        where = (
+        at = (
             "at the oracle threshold"
             if chosen == "oracle"
             else f"at the fixed threshold {part['threshold'].iloc[0]:.2f}"
@@ -34,16 +34,16 @@ def scores(table: pd.DataFrame) -> str:
                 (others[others <= means[BASE] - chance.PRINTED], "below"),
             ]
             said = [f"{_listed(group)} {word} {BASE} ({means[BASE]:.1f} %)" for group, word in groups if len(group)]
-            parts.append(f"{where} {'; '.join(said)}")
+            parts.append(f"{at} {'; '.join(said)}")
         else:
-            parts.append(f"{where} {_listed(means)}")
+            parts.append(f"{at} {_listed(means)}")
         by_seed = part.pivot_table(index="seed", columns="method", values="mIoU") * 100
         pairs = [pair for pair in RIVALS if set(pair) <= set(by_seed)]
         parts += [_pair(by_seed, *pair) for pair in pairs[:2]]
-    return f"**In this run** {'; '.join(parts)}." if parts else ""
+    return f"**{where}** {'; '.join(parts)}." if parts else ""
 
 
-def faults(table: pd.DataFrame) -> str:
+def faults(table: pd.DataFrame, where: str = "In this run") -> str:
     """Whether the predicted areas are too large or too small at the fixed threshold: Markdown, one sentence.
 
     table: as for `scores`. The paper's problem is maps that are too small: this says whether the run shows it.
@@ -61,7 +61,7 @@ def faults(table: pd.DataFrame) -> str:
     else:
         word = f"maps of {', '.join(large.index)} are too large rather than incomplete, those of the others incomplete"
     return (
-        f"**In this run** {word} ({shares.index[0]} at the fixed threshold: {first['FP share']:.0f} % of the union is "
+        f"**{where}** {word} ({shares.index[0]} at the fixed threshold: {first['FP share']:.0f} % of the union is "
         f"false positive, {first['FN share']:.0f} % false negative)."
     )
 
