@@ -42,8 +42,8 @@ def made(tmp_path_factory):
         files.write_json("runs/smoke/00_data/manifest.json", {"stage": "00_data"})
         finished("01_train_priors", "p-noc", strategy="p-noc", label_smoothing=0.0)
         priors = stores.MapStore(finished("02_infer_priors", "p-noc") / "train" / "cams")
-        aware = stores.MapStore(finished("04_saliency", "c2am-h") / "train" / "saliency")
-        folder = finished("05_affinity", "p-noc+c2am-h", prior="p-noc", saliency="c2am-h") / "train/SegmentationClass"
+        aware = stores.MapStore(finished("04_saliency", "hinted", method="c2am-h") / "train" / "saliency")
+        folder = finished("05_affinity", "p-noc+c2am-h", prior="p-noc", saliency="hinted") / "train/SegmentationClass"
         images, truth = reading.read("toyvoc", BASE["data_root"], "train")
         for id in images.ids:
             mask, classes = truth.mask(id), np.flatnonzero(images.label(id))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from pnoc_lib import runs
 from pnoc_lib.evaluation import analysis
-from pnoc_lib.paper import reader
+from pnoc_lib.paper import collect, reader
 
 SHORT = {"deeplabv2": "V2", "deeplabv3+": "V3+"}
 REFERENCE = {"deeplabv2": "DeepLabV2", "deeplabv3+": "DeepLabV3+"}
@@ -28,6 +30,22 @@ def row_name(architecture: str, prior: str = "", saliency: str = "") -> str:
     name = {"P": "Puzzle-CAM"}.get(name, name)
     long, known = f"{name} {SHORT[architecture]}", _known()
     return name if name in known and long not in known and architecture == "deeplabv3+" else long
+
+
+def origin(runs_root: Path | str, experiment: str, masks: str, seed: int) -> tuple[str, str]:
+    """What pseudo masks go back to, by the manifests of their stages: the paper's name of the prior, and the saliency.
+
+    masks: a run of 05. Returns such as ("P-NOC+LS", "c2am-h"), the second "" where no saliency took part.
+    Raises FileNotFoundError for a stage that has not ended.
+    """
+
+    def told(notebook: str, run: str) -> Mapping[str, Any]:
+        folder = runs.folder(runs_root, experiment, notebook, run=run, seed=seed)
+        return runs.manifest(runs.require(folder, notebook))["parameters"]
+
+    made = told("05_affinity", masks)
+    prior = collect.method_name(told("01_train_priors", made["prior"]))
+    return prior, told("04_saliency", made["saliency"])["method"] if made.get("saliency") else ""
 
 
 def rows(
