@@ -404,3 +404,17 @@ def test_reports_that_cannot_be_written_are_told(root, project):
         text=True,
     )
     assert "is a file where a folder is wanted" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("preset", ["voc12", "coco14"])
+def test_a_cluster_is_told_what_every_large_stage_takes(root, monkeypatch, preset):
+    monkeypatch.syspath_prepend(str(root / "tools"))
+    monkeypatch.chdir(root)
+    import graph
+
+    pipeline = graph.Graph(yaml.safe_load((root / f"configs/{preset}.yaml").read_text()))
+    for stage in {"01_train_priors", "02_infer_priors", "04_saliency", "05_affinity", "06_segmentation"}:
+        asked = pipeline.resources(stage)
+        assert asked["gpu"] == 1 and asked["mem_mb"] >= 16000 and asked["runtime"] >= 600, stage
+    profile = yaml.safe_load((root / "profiles/slurm/config.yaml").read_text())
+    assert profile["cores"] >= pipeline.threads and profile["slurm-status-command"] == "squeue"
