@@ -1,6 +1,6 @@
 """What the saliency stage costs, against literal ways of doing the same, as ratios within one run.
 
-    python benchmarks/saliency.py --root runs/demo/00_data/toyvoc
+    python benchmarks/saliency.py [--root VOCdevkit/VOC2012]
 
 - the contrastive terms, forward and backward, against a double loop over the images of a batch;
 - a training step in bfloat16 with quick depthwise convolutions against the same in plain float32;
@@ -22,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from torchvision.transforms.v2 import functional as TF
 
+from pnoc_lib import toyvoc
 from pnoc_lib.data import reading, stores
 from pnoc_lib.engine import depthwise, multiscale
 from pnoc_lib.saliency import c2am, contrast, inference
@@ -77,7 +78,7 @@ def literal_proposal(network: c2am.C2AM, image, scales) -> np.ndarray:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--root", default="runs/demo/00_data/toyvoc", help="a VOC tree")
+    parser.add_argument("--root", default="", help="a VOC tree; without it images are drawn")
     parser.add_argument("--split", default="train")
     parser.add_argument("--images", type=int, default=16)
     parser.add_argument("--batch-size", type=int, default=16)
@@ -122,10 +123,11 @@ def main() -> None:
     network.to(memory_format=torch.contiguous_format)
     theirs["training step"] = seconds(step(False), options.repeats)
     network.eval()
-    images, _ = reading.read("voc", options.root, options.split)
-    images = images.subset(images.ids[: options.images])
     with tempfile.TemporaryDirectory() as place:
-        store, predictor = stores.MapStore(Path(place)), multiscale.Predictor(network)
+        root = options.root or toyvoc.write(Path(place) / "toyvoc", train=options.images, val=1, progress=False)
+        images, _ = reading.read("voc", root, options.split)
+        images = images.subset(images.ids[: options.images])
+        store, predictor = stores.MapStore(Path(place) / "store"), multiscale.Predictor(network)
         scales = multiscale.SCALES
         multiscale.augmented_maps(predictor, torch.zeros(2, 3, 64, 64, dtype=torch.uint8), [1.0])  # warm up
         began = time.process_time()
