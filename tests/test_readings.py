@@ -60,10 +60,10 @@ def test_the_game_says_whether_noc_learned(last, word):
 
 def test_the_guess_from_sizes_is_taken_up():
     properties = pd.DataFrame({"relative_size": [0.5, 0.3, 0.2, 0.1]}, index=["background", "bus", "cat", "bicycle"])
-    iou = pd.Series({"bus": 0.5, "cat": 0.6, "bicycle": 0.1, "dog": 0.9})
+    iou = pd.Series({"background": 0.9, "bus": 0.5, "cat": 0.6, "bicycle": 0.1, "dog": 0.9})
     text = readings.prediction(properties, iou, "CAM")
     assert "best at cat and worst at bicycle" in text and "bus, is in place 2 of 3" in text
-    assert readings.prediction(properties, iou[:2], "CAM") == ""
+    assert readings.prediction(properties, iou[:3], "CAM") == ""
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ def prediction(properties: pd.DataFrame, iou: pd.Series, method: str) -> str:
 
     properties: by class with relative_size. iou: by the same names, in any unit; classes without one are left out.
     """
-    known = iou.dropna()
+    known = iou.drop("background", errors="ignore").dropna()
     sizes = properties["relative_size"].reindex(known.index).dropna()
     known = known.reindex(sizes.index)
     if len(known) < 3:
