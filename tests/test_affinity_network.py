@@ -270,3 +270,29 @@ def test_rows_of_table_7_are_named_as_printed():
     assert measures.table7_row("p-oc-ls", 0.1, "c2am-h") == "P-OC +LS +C2AM-H"
     assert measures.table7_row("p-noc-ls", 0.1, "c2am-h") == "P-OC +LS +C2AM-H +NOC"
     assert measures.table7_row("cam", 0.0) == "CAM"
+
+
+def test_a_small_image_may_walk_on_a_finer_grid(squares, priors, tmp_path):
+    images, _ = squares
+    one, walked = made(), stores.MapStore(tmp_path / "walked")
+    options = {"least": 32, "scale": 2.0, "batch_size": 3, "progress": False}
+    inference.fill_walked(one, images, priors, walked, walk.WalkSettings(radius=3, steps=8), **options)
+    kept = walked.read("i000")
+    assert kept.maps.shape == (1, 20, 24) and kept.size == (40, 48)
+    assert masks.enlarge(kept.maps, kept.size).shape == (1, 40, 48)
+
+
+def test_outlines_of_a_mask_are_where_classes_meet():
+    mask = np.zeros((40, 40), np.uint8)
+    mask[12:28, 12:28] = 5
+    edge = measures.outlines(mask, (10, 10))
+    assert edge[4:6, 4:6].sum() == 0 and edge[3:7, 3:7].sum() == 12 and edge.sum() == 12
+
+
+def test_parts_of_the_walk_are_scored_alike(squares, priors):
+    images, truth = squares
+    table = measures.what_helps(lambda i: torch.zeros(10, 12), priors, truth, images.ids, walk.WalkSettings(steps=4))
+    scores = table.set_index("maps")["miou"]
+    assert scores["prior"] == scores["prior o (1 - edge)"] and scores["walked"] == scores["walked, without 1 - edge"]
+    assert scores["prior"] > scores["walked"] > 0  # without edges everything leaks
+    assert scores["walked by the outlines of the masks"] > scores["walked"]

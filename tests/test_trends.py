@@ -338,3 +338,22 @@ def test_statements_of_tables_8_and_9_are_about_rows_of_networks():
     best = checked.loc["Masks of P-NOC make the best network of P, P-OC and P-NOC (V3+)"]
     assert best["verdict"] == trends.NOT_RUN and "needs" in best["note"]
     assert trends.in_print(trends.statements(table=9).iloc[0])[0] == pytest.approx(1.7)
+
+
+def test_statements_of_table_7_are_about_its_rows():
+    def rows(plain, salient, **more):
+        values = {("P-OC", "VOC12 Train"): plain, ("P-OC +C2AM-H", "VOC12 Train"): salient} | {
+            ("P-OC", name): value for name, value in more.items()
+        }
+        return pd.DataFrame([(*place, value) for place, value in values.items()], columns=["row", "column", "value"])
+
+    measured = trends.affinity_cells({0: rows(40.0, 42.0, gain=-1.0), 1: rows(41.0, 42.5, gain=-2.0)})
+    selected = trends.statements(table=7)
+    checked = trends.check({"oracle": measured}, selected).set_index("statement")
+    assert (checked["in print"] == selected.set_index("statement")["printed"]).all()
+    raised = checked.loc["C2AM-H raises P-OC's masks (train)"]
+    assert raised["printed"] == pytest.approx(0.4) and raised["difference"] == pytest.approx(1.75)
+    assert raised["verdict"] == trends.HOLDS
+    assert checked.loc["The walk raises the prior of P-OC (train)", "verdict"] == trends.FAILS
+    assert checked.loc["The walk raises the prior of P (train)", "verdict"] == trends.NOT_RUN
+    assert not set(trends.statements().index) & set(selected.index)

@@ -20,12 +20,15 @@ SWEEP = (0.25, 0.30, 0.35)  # those that Table 7 chooses from, on the masks of t
 def enlarge(maps: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Walked maps (K, h, w) at the size (H, W) of their image: bilinear by four, cropped, divided by the one peak.
 
+    Maps on another grid than that of the image's quarter (see `scale` of `inference.edges`) are brought to its size.
+
     Returns (K, H, W) float32 in [0, 1]; no maps stay no maps, and a map without a peak stays zero.
     """
     if not len(maps):
         return np.zeros((0, *size), np.float32)
-    large = F.interpolate(torch.from_numpy(maps)[None], scale_factor=paths.STRIDE, mode="bilinear")[0]
-    large = large[:, : size[0], : size[1]].numpy()
+    quarter = tuple(-(-side // paths.STRIDE) for side in size)
+    wanted = [paths.STRIDE * side for side in quarter] if maps.shape[1:] == quarter else size
+    large = F.interpolate(torch.from_numpy(maps)[None], wanted, mode="bilinear")[0, :, : size[0], : size[1]].numpy()
     return large / max(large.max(), 1 / (2 * stores.LEVELS))
 
 

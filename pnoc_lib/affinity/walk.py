@@ -125,11 +125,11 @@ def power_series(steps: int, tolerance: float = 0.0) -> dict[int, float]:
 
 
 @torch.no_grad()
-def walk(maps: Tensor, edge: Tensor, settings: WalkSettings = PAPER) -> Tensor:
+def walk(maps: Tensor, edge: Tensor, settings: WalkSettings = PAPER, *, through: bool = False) -> Tensor:
     """The prior carried over its object: (maps o (1 - edge)) T^steps, normalised by its peak over all classes.
 
     maps: (N, K, h, w) in [0, 1], priors of the present classes on the stride-4 grid, no background; or (K, h, w).
-    edge: (N, h, w) in [0, 1], or (h, w).
+    edge: (N, h, w) in [0, 1], or (h, w). through: leave out the factor (1 - edge), for comparison.
     Returns the shape of `maps`, in [0, 1]; without classes, or with nothing but edges, what came in is empty or zero.
     Raises ValueError when the two do not fit each other.
     Beyond the paper: the peak is that of the stride-4 map; the published code takes it after bilinear enlargement.
@@ -142,6 +142,6 @@ def walk(maps: Tensor, edge: Tensor, settings: WalkSettings = PAPER) -> Tensor:
     if maps.numel() == 0:
         return maps
     if maps.ndim == 3:
-        return walk(maps[None], edge[None], settings)[0]
-    walked = Transition(edge, settings).average(maps * (1 - edge[:, None])).clamp_(min=0)
+        return walk(maps[None], edge[None], settings, through=through)[0]
+    walked = Transition(edge, settings).average(maps if through else maps * (1 - edge[:, None])).clamp_(min=0)
     return walked / walked.amax((1, 2, 3), keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
+import torch.nn.functional as F
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from pnoc_lib.affinity import network, walk
+from pnoc_lib.affinity import inference, masks, network, walk
+from pnoc_lib.data import stores
 from pnoc_lib.data.images import VOID, LabeledImages, Masks
+from pnoc_lib.evaluation import metrics
 from pnoc_lib.evaluation.pictures import plain
 
 BASE = {"puzzle": "P", "p-oc": "P-OC", "p-noc": "P-OC"}  # first column of Table 7: +NOC stands in one of its own
@@ -50,7 +53,7 @@ def staying(edge: Tensor, mask: np.ndarray, steps: Sequence[int], settings: walk
     edge: (h, w). mask: (H, W) of the image, for scoring; void belongs to no class, and a walker may end there.
     classes that own no cell of the grid have no row.
     """
-    grid = network.to_grid(torch.from_numpy(mask)[None])[0]
+    grid = _label_grid(mask, edge.shape)
     present = [int(value) for value in grid.unique() if value != VOID]
     where = torch.stack([(grid == value).float() for value in present])
     rows = []
@@ -112,3 +115,53 @@ def spectrum_picture(steps: int, tolerance: float) -> tuple[Figure, pd.DataFrame
         right.legend(frameon=False, fontsize=8)
     plt.close(fig)
     return fig, table
+
+
+def outlines(mask: np.ndarray, size: tuple[int, int]) -> Tensor:
+    """The edges that a perfect network would find, (h, w) of 0 and 1: cells beside one of another class, by the mask.
+
+    mask: (H, W) of class indices; cells of void are edges, as they are drawn around objects. size: (h, w) of the grid.
+    """
+    grid = _label_grid(mask, size).float()
+    around = F.pad(grid[None, None], (1, 1, 1, 1), mode="replicate")
+    lowest, highest = -F.max_pool2d(-around, 3, 1)[0, 0], F.max_pool2d(around, 3, 1)[0, 0]
+    return ((highest != lowest) & ((grid > 0) | (highest == VOID))).float()
+
+
+def what_helps(
+    edge_of: Callable[[str], Tensor],
+    priors: stores.MapStore,
+    truth: Masks,
+    ids: Sequence[str],
+    settings: walk.WalkSettings,
+) -> pd.DataFrame:
+    """The walk in its parts, and with the edges that masks would give: mIoU of sharp masks at the best threshold.
+
+    edge_of: from an id to its edges (h, w). Columns maps, threshold, miou (a fraction). An oracle throughout.
+    """
+    parts: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+        "prior": lambda maps, edge, best: maps,
+        "prior o (1 - edge)": lambda maps, edge, best: maps * (1 - edge),
+        "walked, without 1 - edge": lambda maps, edge, best: walk.Transition(edge[None], settings).average(maps[None])[
+            0
+        ],
+        "walked": lambda maps, edge, best: walk.walk(maps, edge, settings),
+        "walked by the outlines of the masks": lambda maps, edge, best: walk.walk(maps, best, settings),
+    }
+    found = {name: metrics.ThresholdHistogram(len(truth.classes)) for name in parts}
+    for image_id in ids:
+        stored, mask = priors.read(image_id), truth.mask(image_id)
+        edge = edge_of(image_id).float().cpu()
+        best, own = outlines(mask, edge.shape), inference.on_grid(torch.from_numpy(stored.maps), edge)
+        for name, part in parts.items():
+            maps = part(own, edge, best).clamp_min(0).numpy()
+            found[name].update(masks.enlarge(maps, mask.shape), stored.classes, mask)
+    sweeps = {name: metrics.threshold_sweep(one) for name, one in found.items()}
+    rows = [(name, metrics.best_threshold(sweep), sweep["miou"].max()) for name, sweep in sweeps.items()]
+    return pd.DataFrame(rows, columns=["maps", "threshold", "miou"])
+
+
+def _label_grid(mask: np.ndarray, size: tuple[int, int]) -> Tensor:
+    """Labels (H, W) on a grid (h, w): those of the pixels in the middle of its cells."""
+    grid = F.interpolate(torch.from_numpy(mask)[None, None].float(), tuple(size), mode="nearest-exact")
+    return grid[0, 0].to(torch.uint8)

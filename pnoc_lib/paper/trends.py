@@ -1,9 +1,11 @@
 """The paper's statements about priors, checked against runs: trends.csv says which cells, the code below compares them.
 
 A cell is "P|singleton": a method and a row of Table 3, or "C2AM: P-OC|R.": a row, without backbones, and a column of
-Table 6, or a row and a column of Tables 8 and 9; "0" and "1/2" are numbers. Three rows are not in that table:
+Table 6, or a row and a column of Tables 7 to 9; "0" and "1/2" are numbers. What is in no table:
 peak  where in the training the best estimate of an epoch lies: 0 the first epoch, 1 the last (Tables 2 and 4)
 area  mean mIoU of all thresholds of the sweep (Figure 6)
+uncertain, negative pairs  of affinity labels: share of the pixels, and pairs of two classes a cell (Section 5)
+gain  of the pseudo masks over the prior, each at its best threshold (Tables 2 and 7)
 Kinds: above (own lies above the highest of the others), below (under the lowest), stronger (above, by absolute value),
 between (inside the range of the others). The difference is positive where the statement is true.
 """
@@ -86,6 +88,15 @@ def segmentation_cells(rows: Mapping[int, pd.DataFrame], table: int = 8) -> Runs
     return runs
 
 
+def affinity_cells(cells: Mapping[int, pd.DataFrame]) -> Runs:
+    """What the statements ask of Table 7: (row, seed) -> its columns, uncertain, negative pairs and gain, fractions.
+
+    cells: by seed, cells.csv of the runs of 05_affinity one below the other: row, column, value in percent.
+    """
+    parts = {(row, seed): part for seed, table in cells.items() for row, part in table.groupby("row", sort=False)}
+    return {key: part.drop_duplicates("column").set_index("column")["value"] / 100 for key, part in parts.items()}
+
+
 def in_print(
     statement: Mapping[str, str] | pd.Series, tables: Mapping[int, pd.DataFrame] | None = None
 ) -> tuple[float, str]:
@@ -94,7 +105,7 @@ def in_print(
     tables: from `reader.table`, Table 3 among them, where they have been read already.
     NaN and "" for a statement of ours, which has no printed numbers. Raises ValueError for a cell that the paper lacks.
     """
-    if not statement["table"] or (statement["table"] in ("6", "8", "9") and not statement["printed"]):  # ours
+    if not statement["table"] or (statement["table"] in ("6", "7", "8", "9") and not statement["printed"]):  # ours
         return float("nan"), NO_NUMBERS
     number = int(statement["table"])
     tables = tables or {n: reader.table(n) for n in {number, 3}}
@@ -115,7 +126,7 @@ def check(measured: Mapping[str, Runs], selected: pd.DataFrame | None = None, *,
     A variant is judged by its own runs alone: what is said of P-NOC+LS is not run where P-NOC was trained without
     label smoothing. `by chance` is how often the statement would hold if all its methods were the same in truth.
     """
-    lines, tables = [], {number: reader.table(number) for number in range(1, 11) if number not in (7, 10)}
+    lines, tables = [], {number: reader.table(number) for number in range(1, 11) if number != 10}
     for trend, statement in (statements() if selected is None else selected).iterrows():
         printed, word = in_print(statement, tables)
         about = {"trend": trend, **statement[["section", "statement", "table", "own", "others"]]}
@@ -238,7 +249,7 @@ def _printed(tables: Mapping[int, pd.DataFrame], number: int, cell: tuple[str, s
     if number == 6:
         rows = sorted((name for name in table.index if _plain(name) == method), key=lambda name: -name.count("RS269"))
         place = (rows[0] if rows else method, row)
-    elif number in (8, 9):
+    elif number in (7, 8, 9):
         place = cell
     elif number in (2, 4):
         place = (f"RS269 {method}", "TTA")
