@@ -88,6 +88,19 @@ def table7_rows(scores: pd.DataFrame, row: str, columns: Mapping[str, str], note
     )  # fmt: skip
 
 
+def statement_cells(row: str, scores: pd.DataFrame, quality: pd.DataFrame, splits: Mapping[str, str]) -> pd.DataFrame:
+    """What the statements of `trends.affinity_cells` ask of a run: row, column, value in percent (pairs: times 100).
+
+    scores: columns split, masks, chosen_on, miou. quality: as from `label_quality`, the last line that of this run.
+    splits: names of the splits for "train" and "val"; a split without scores has no value.
+    """
+    best = scores[scores["chosen_on"] == "oracle"].set_index(["split", "masks"])["miou"]
+    cells = {f"VOC12 {name.title()}": best.get((split, "walked, CRF"), float("nan")) for name, split in splits.items()}
+    cells["gain"] = cells["VOC12 Train"] - best.get((splits["train"], "prior"), float("nan"))
+    cells |= quality.iloc[-1][["uncertain", "negative pairs"]].to_dict()
+    return pd.DataFrame({"row": row, "column": list(cells), "value": [100 * float(value) for value in cells.values()]})
+
+
 def sized(images: LabeledImages, ids: Sequence[str], wanted: int) -> str:
     """The first of `ids` with exactly `wanted` classes, else the first."""
     return next((image_id for image_id in ids if images.label(image_id).sum() == wanted), ids[0])
