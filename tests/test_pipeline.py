@@ -85,10 +85,9 @@ runs:
 """
 
 
-@pytest.fixture
-def project(tmp_path, monkeypatch):
-    """A folder with toy notebooks and a preset, which is the working folder."""
-    (tmp_path / "notebooks").mkdir()
+def toy_project(folder):
+    """Fill a folder with toy notebooks and a preset."""
+    (folder / "notebooks").mkdir()
     for stage, own in STAGES.items():
         place = f"'{stage}'" + ", f'{run}-s{seed}'" * ("run: str = ''" in own)
         cells = [
@@ -97,10 +96,35 @@ def project(tmp_path, monkeypatch):
             new_code_cell(SETUP),
             new_code_cell(BODY.replace("{place}", place)),
         ]
-        nbformat.write(new_notebook(cells=cells), tmp_path / "notebooks" / f"{stage}.ipynb")
-    (tmp_path / "tiny.yaml").write_text(PRESET)
+        nbformat.write(new_notebook(cells=cells), folder / "notebooks" / f"{stage}.ipynb")
+    (folder / "tiny.yaml").write_text(PRESET)
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A folder with toy notebooks and a preset, which is the working folder."""
+    toy_project(tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory):
+    """A project whose pipeline ran once, and what it said."""
+    folder = tmp_path_factory.mktemp("first")
+    toy_project(folder)
+    done = subprocess.run(command(ROOT, "tiny.yaml"), cwd=folder, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return folder, done
+
+
+@pytest.fixture
+def finished(first, tmp_path, monkeypatch):
+    """A copy of the project that is finished, as the working folder."""
+    copy = tmp_path / "finished"
+    shutil.copytree(first[0], copy)
+    monkeypatch.chdir(copy)
+    return copy
 
 
 def command(root, preset, *options):
@@ -115,9 +139,8 @@ def manifest(path):
     return json.loads((path / "manifest.json").read_text())
 
 
-def test_the_graph_runs_once_and_again_only_what_changed(root, project):
-    first = run(root)
-    assert first.returncode == 0, first.stderr
+def test_the_graph_runs_once_and_again_only_what_changed(root, finished, first):
+    project, first = finished, first[1]
     assert first.stdout.count(" -> ") == 7
     assert manifest(project / "runs/tiny/00_data")["data_root"] == "runs/tiny/toyvoc"
     assert manifest(project / "runs/tiny/01_train_priors/cam-s0")["strategy"] == "cam"
@@ -211,9 +234,9 @@ def test_the_ordinary_classifier_comes_first_where_it_is_needed(root, project, m
     assert block.runs["01_train_priors", "p-oc", 0].parameters["from_oc"] is True
 
 
-def test_a_run_that_fails_leaves_what_was_finished(root, project):
+def test_a_run_that_fails_leaves_what_was_finished(root, finished):
     """The notebook and the manifest of the run before, its traceback and its checkpoint."""
-    assert run(root).returncode == 0
+    project = finished
     trained, report = (
         project / "runs/tiny/01_train_priors/cam-s0",
         project / "results/tiny/01_train_priors-cam-s0.ipynb",
@@ -228,8 +251,10 @@ def test_a_run_that_fails_leaves_what_was_finished(root, project):
     assert again.returncode == 0 and "Nothing is left to run" in again.stdout
 
 
-def test_after_a_kill_the_next_run_goes_on(root, project):
+def test_after_a_kill_the_next_run_goes_on(root, finished):
+    project = finished
     options = ("--set", "01_train_priors.naps=8")
+    (project / "runs/tiny/01_train_priors/cam-s0/checkpoint").unlink()
     engine = subprocess.Popen(command(root, "tiny.yaml", *options), stderr=subprocess.PIPE, start_new_session=True)
     checkpoint = project / "runs/tiny/01_train_priors/cam-s0/checkpoint"
     for _ in range(1200):
