@@ -121,10 +121,11 @@ def first(tmp_path_factory):
 @pytest.fixture
 def finished(first, tmp_path, monkeypatch):
     """A copy of the project that is finished, as the working folder."""
-    copy = tmp_path / "finished"
-    shutil.copytree(first[0], copy)
-    monkeypatch.chdir(copy)
-    return copy
+    shutil.copytree(
+        first[0], tmp_path, dirs_exist_ok=True
+    )  # at the same depth, as commands name tools by relative path
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 def command(root, preset, *options):
