@@ -30,7 +30,8 @@ def each(
     load: runs in this process, a few items ahead. workers: processes, None for one a core; below 2, this process does
         all. progress: text of the progress bar, None for none.
     An error in `load` or `function` is raised here; what was not begun is dropped.
-    The processes are started afresh, not forked: a kernel with threads of PyTorch cannot be forked safely.
+    The processes are started afresh, not forked: a kernel with threads of PyTorch cannot be forked safely. So each also
+    imports the script that is run, if one is (a notebook is none), which must keep its work below `if __name__ == ...`.
     """
     bar = tqdm(total=len(items), desc=progress, unit="image", mininterval=1, disable=progress is None)
     with bar:
