@@ -97,7 +97,7 @@ def test_perfect_saliency_is_worth_one_and_none_is_worth_the_background(tmp_path
 
 def test_how_clean_hints_are_by_hand(tmp_path):
     table = saliency.hint_precision(stored(tmp_path, x=CAMS), masks(x=MASK), ids=["x"], deltas=(0.45, 0.95))
-    columns = ["table", "row", "column", "value", "split", "threshold", "chosen_on", "images", "note"]
+    columns = ["delta_fg", "precision", "recall", "images"]
     assert table.columns.tolist() == columns
     assert table.loc[0].tolist() == pytest.approx([0.45, 1.0, 4 / 5, 1.0])  # 0.9, 0.5, 0.6 and 0.9: all objects, of 5
     assert np.isnan(table.loc[1, "precision"]) and table.loc[1, ["recall", "images"]].tolist() == [0, 0]
