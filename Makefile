@@ -12,7 +12,7 @@ override CORES := $(value CORES)
 override DATA := $(value DATA)
 override SET := $(value SET)
 override PROFILE := $(value PROFILE)
-export PYTHON PIP_ARGS TORCH LOCKED UPGRADE PRESET CORES DATA SET PROFILE
+export PYTHON PIP_ARGS TORCH TORCH_INDEX LOCKED UPGRADE PRESET CORES DATA SET PROFILE
 # idle threads of PyTorch's OpenMP otherwise spin, and a second busy process slows everything tenfold
 export OMP_WAIT_POLICY = PASSIVE
 # keep freed memory: feature maps of the same sizes come again at every step, and fresh pages cost as much as a layer
@@ -41,7 +41,7 @@ help:
 	@echo "make lock                 renew requirements-lock.txt after a change of pyproject.toml;  UPGRADE=1 to the newest releases"
 	@echo "make clean                remove runs/, results/, site/ and caches; keep .venv, data/ and reports/"
 	@echo "make demo PYTHON=...      with another Python;  PIP_ARGS=...  more arguments for pip;  VENV=python  in the active environment"
-	@echo "         TORCH=cpu        PyTorch without CUDA;  LOCKED=no  the newest releases instead of the locked ones"
+	@echo "         TORCH=cpu        PyTorch without CUDA, from TORCH_INDEX=...;  LOCKED=no  the newest releases instead of the locked ones"
 	@echo "         REFERENCE=1      write into reports/, the committed reference, instead of results/ (for maintainers)"
 
 demo: $(INSTALLED)

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Make .venv and install the project into it, with the versions of requirements-lock.txt, each checked by its SHA-256.
-#   TORCH=cpu     PyTorch's own packages without CUDA (Linux: 1 GB in place of 7)
+#   TORCH=cpu     with TORCH_INDEX=ADDRESS: PyTorch's own packages without CUDA (Linux: 1 GB in place of 7)
 #   LOCKED=no     the newest releases that pyproject.toml allows, for systems on which a locked one does not exist
 # Every half minute it tells what pip is at.
 set -eu
@@ -37,7 +37,7 @@ if [ "${LOCKED:-yes}" = no ]; then
     install -e '.[dev]'
 else
     if [ "${TORCH:-}" = cpu ]; then # the same releases, from the one index that has them without CUDA
-        install --no-deps --index-url https://download.pytorch.org/whl/cpu $(grep -oE '^torch(vision)?==[^ ]+' "$lock")
+        install --no-deps --index-url "${TORCH_INDEX:?TORCH=cpu needs TORCH_INDEX, the address of the index of PyTorch without CUDA (see the PyTorch site)}" $(grep -oE '^torch(vision)?==[^ ]+' "$lock")
         awk '/^[a-zA-Z]/ { skip = /^(torch|torchvision|triton|nvidia-[a-z0-9-]*|cuda-[a-z0-9-]*)==/ } !skip' \
             "$lock" >.venv/requirements-cpu.txt
         lock=.venv/requirements-cpu.txt
