@@ -39,7 +39,7 @@ def made(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
         toyvoc.write(BASE["data_root"], train=8, val=8, size=64, progress=False, workers=1)
-        files.write_json("runs/smoke/00_data/manifest.json", {"stage": "00_data"})
+        files.write_json("runs/smoke/00_data/manifest.json", {"stage": "00_data", "metrics": {}})
         finished("01_train_priors", "p-noc", strategy="p-noc", label_smoothing=0.0)
         priors = stores.MapStore(finished("02_infer_priors", "p-noc") / "train" / "cams")
         aware = stores.MapStore(finished("04_saliency", "hinted", method="c2am-h") / "train" / "saliency")
@@ -78,7 +78,7 @@ def test_weak_network_then_its_error_budget(place):
     left = run("06_segmentation", **QUICK, run="p-noc", masks="p-noc+c2am-h", beside=["fully-supervised"])
     assert left["row"] == "P-NOC+C2AM-H V3+" and set(left["rows"]["table"]) == {8, 10}
     assert runs.manifest(left["stage"].folder)["metrics"]["row"] == left["row"]
-    assert (place / "reports/smoke/figures/fig09_predictions-p-noc-s0.png").is_file()
+    assert (place / "results/smoke/figures/fig09_predictions-p-noc-s0.png").is_file()
 
     images, truth = reading.read("toyvoc", BASE["data_root"], "train")
     one, ids = chain.of("runs", "smoke", "p-noc", 0, images)

@@ -394,7 +394,7 @@ def test_what_the_user_writes_is_never_run_by_a_shell(root, tmp_path):
     for name in ("PRESET", "SET", "DATA", "CORES"):
         for text in ("`touch pwned`", "$(touch pwned)", "$(shell touch pwned)", "; touch pwned", "' \" # %s"):
             told = subprocess.run(
-                ["make", "run", f"VENV={sys.executable}", f"{name}={text}"],
+                ["make", "--no-print-directory", "run", f"VENV={sys.executable}", f"{name}={text}"],
                 cwd=tmp_path,
                 capture_output=True,
                 text=True,

@@ -84,9 +84,19 @@ def position(folder):
     """Iterations of the last checkpoint; None without one."""
     try:
         metadata = files.read_tensors(folder / "checkpoint.safetensors")[1]
-    except FileNotFoundError:
+    except (FileNotFoundError, RuntimeError):  # not there yet, or replaced while it was opened
         return None
     return int(metadata["position"].split('"step": ')[1].split(",")[0])
+
+
+def kill_amid(process, folder, step, seconds):
+    """Kill a training some seconds after its checkpoint reached an iteration; where it was then."""
+    while process.is_alive() and (position(folder) or 0) < step:
+        time.sleep(0.005)
+    process.join(seconds)
+    process.kill()
+    process.join(20)
+    return position(folder)
 
 
 @pytest.fixture(scope="module")
@@ -112,12 +122,13 @@ def test_kills_at_random_moments_change_nothing(images, tmp_path, changes, num_w
     moments, reached = random.Random(0), []
     for chain in range(20):
         folder = tmp_path / f"killed{chain}"
-        for _ in range(3):
+        process = start(images, folder, settings, num_workers)
+        process.join(moments.uniform(0.1, 1.0) * duration)  # anywhere: while it starts, in its oc, after its end
+        process.kill()
+        process.join(20)
+        for step in sorted(moments.sample(range(1, iterations), 3)):
             process = start(images, folder, settings, num_workers)
-            process.join(moments.uniform(0.1, 1.0) * duration)
-            process.kill()
-            process.join(20)
-            reached.append(position(folder))
+            reached.append(kill_amid(process, folder, step, moments.uniform(0, 0.02)))
         assert finish(images, folder, settings, num_workers) == 0
         assert left(folder) == left(tmp_path / "whole")
         if len({step for step in reached if step is not None and 0 < step < iterations}) >= 3:
@@ -159,13 +170,10 @@ def toy(folder):
 def test_adam_and_a_data_set_of_its_own_survive_kills_at_random_moments(tmp_path):
     recipe(tmp_path / "whole", build(), epochs=20)
     moments, reached = random.Random(1), set()
-    for _ in range(12):
+    for step in sorted(moments.sample(range(1, 40), 6)):
         process = SERVER.Process(target=toy, args=(tmp_path / "killed",))
         process.start()
-        process.join(moments.uniform(0.05, 0.8))
-        process.kill()
-        process.join(20)
-        reached.add(position(tmp_path / "killed"))
+        reached.add(kill_amid(process, tmp_path / "killed", step, moments.uniform(0, 0.02)))
     recipe(tmp_path / "killed", build(), epochs=20)
     assert left_by_recipe(tmp_path / "killed") == left_by_recipe(tmp_path / "whole")
     assert len({step for step in reached if step and step < 40}) >= 2

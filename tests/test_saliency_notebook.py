@@ -73,7 +73,7 @@ def test_each_method_leaves_what_it_says(place, monkeypatch):
             assert len(stores.MapStore(folder / "train" / kind).ids()) == 8
         empty = next(i for i in left["scored"].ids if not left["scored"].label(i).any())
         assert stores.MapStore(folder / "train/saliency").single(empty).max() == 0
-    figures = {path.stem for path in (place / "reports/tiny/figures").glob("*.png")}
+    figures = {path.stem for path in (place / "results/tiny/figures").glob("*.png")}
     assert {f"fig0{k}-c2am-h-s0" for k in ("4_hints", "7_poolnet", "8_saliency")} <= figures
     titles = left["shown"].keys()
     assert {"c2am P.", "c2am R.", "c2am-h P.", "c2am-h R."} <= titles
