@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -147,6 +147,8 @@ def what_helps(
     truth: Masks,
     ids: Sequence[str],
     settings: walk.WalkSettings,
+    *,
+    score_classes: Collection[str] | None = None,
 ) -> pd.DataFrame:
     """The walk in its parts, and with the edges that masks would give: mIoU of sharp masks at the best threshold.
 
@@ -169,7 +171,8 @@ def what_helps(
         for name, part in parts.items():
             maps = part(own, edge, best).clamp_min(0).numpy()
             found[name].update(masks.enlarge(maps, mask.shape), stored.classes, mask)
-    sweeps = {name: metrics.threshold_sweep(one) for name, one in found.items()}
+    over = {"class_names": truth.classes, "score_classes": score_classes or None}
+    sweeps = {name: metrics.threshold_sweep(one, **over) for name, one in found.items()}
     rows = [(name, metrics.best_threshold(sweep), sweep["miou"].max()) for name, sweep in sweeps.items()]
     return pd.DataFrame(rows, columns=["maps", "threshold", "miou"])
 
