@@ -205,6 +205,18 @@ def test_rows_of_tables_are_gathered_over_the_seeds(tmp_path):
     assert (line["seeds"], line["split"], line["threshold"], line["chosen_on"]) == (2, "voc val", 0.4, "oracle")
 
 
+def test_a_fixed_threshold_beside_an_oracle_is_a_row_of_its_own(tmp_path):
+    row = {"table": 7, "row": "P-OC", "column": "VOC12 Val", "split": "val", "images": 9, "note": ""}
+    for seed in (0, 1):
+        stage = begun(tmp_path / f"x/05_affinity/a-s{seed}", {"dataset": "voc", "seed": seed}, notebook="05_affinity")
+        fixed = row | {"threshold": 0.3, "chosen_on": "fixed", "value": 70.0 + seed}
+        stage.finish(rows=[fixed, row | {"threshold": 0.4, "chosen_on": "oracle", "value": 74.0 + seed}])
+    lines = collect.measured(collect.finished(tmp_path))[7].set_index("row")
+    assert lines.loc["P-OC", ["mean", "seeds", "chosen_on"]].tolist() == [0.745, 2, "oracle"]
+    own = lines.loc["P-OC (threshold 0.3)"]
+    assert own[["mean", "seeds", "chosen_on"]].tolist() == [0.705, 2, "fixed"]
+
+
 def test_experiments_stand_apart_and_are_counted(runs):
     other = runs / "animals"
     scores(finish(other / "03_analyse_priors", "03_analyse_priors"), rows=["cat", "dog"])

@@ -122,7 +122,10 @@ def measured(found: Sequence[Finished]) -> dict[int, pd.DataFrame]:
 
 
 def _own_rows(found: Sequence[Finished]) -> Iterator[tuple[int, pd.DataFrame]]:
-    """What stages wrote to rows.csv, by table and experiment: mean and spread over the seeds of each cell."""
+    """What stages wrote to rows.csv, by table and experiment: mean and spread over the seeds of each cell.
+
+    Where a cell was scored at a fixed threshold and at an oracle's, the fixed one becomes a row of its own.
+    """
     parts = [
         pd.read_csv(one.folder / runs.ROWS_FILE).assign(experiment=one.experiment, seed=one.parameters.get("seed", 0))
         for one in found
@@ -131,6 +134,9 @@ def _own_rows(found: Sequence[Finished]) -> Iterator[tuple[int, pd.DataFrame]]:
     if not parts:
         return
     rows = pd.concat(parts, ignore_index=True)
+    cell = ["table", "experiment", "row", "column"]
+    twice = (rows.groupby(cell)["chosen_on"].transform("nunique") > 1) & (rows["chosen_on"] == "fixed")
+    rows.loc[twice, "row"] += rows["threshold"].map(" (threshold {:g})".format)  # the paper's cell is the oracle's
     data = {one.experiment: one.parameters["dataset"] for one in found if one.parameters.get("dataset")}
     for (number, experiment), part in rows.groupby(["table", "experiment"], sort=False):
         cells = part.groupby(["row", "column"], sort=False)
