@@ -30,6 +30,23 @@ ROWS = {  # row of Table 3: what it is called, column and value of its group in 
     "room": ("in a room", "group", "room"),
     "ρ %S": ("correlation of IoU with size (%)", None, ""),
 }
+CHAIN = {  # step: the paper's cell (table, row, column); ours (table, pattern of the row, column)
+    "prior of CAM, oracle threshold": ((2, "RS269 CAM", "TTA"), (2, r"\S+ CAM", "TTA")),
+    "prior of P-NOC, oracle threshold": ((2, "RS269 P-NOC+LS", "TTA"), (2, r"\S+ P-NOC", "TTA")),
+    "the same, background by C2AM-H": (
+        (6, "C2AM-H RS269 [RS269 P-NOC+LS]: RS269 P-NOC+LS", "P."), (6, r"C2AM-H \S+ \[\S+ P-NOC\]: \S+ P-NOC", "P."),
+    ),
+    "the same, refined by PoolNet": (
+        (6, "C2AM-H RS269 [RS269 P-NOC+LS]: RS269 P-NOC+LS", "R."), (6, r"C2AM-H \S+ \[\S+ P-NOC\]: \S+ P-NOC", "R."),
+    ),
+    "pseudo masks: random walk, dense CRF": (
+        (7, "P-OC +LS +C2AM-H +NOC", "VOC12 Train"), (7, r"P-OC \+C2AM-H \+NOC", "VOC12 Train"),
+    ),
+    "DeepLabV3+ on them, images that trained nothing": (
+        (8, "P-NOC+LS+C2AM-H V3+", "Val"), (8, r"P-NOC\+C2AM-H V3\+", "Val"),
+    ),
+    "DeepLabV3+ on true masks": ((8, "DeepLabV3+", "Val"), (8, r"DeepLabV3\+", "Val")),
+}  # fmt: skip
 OTHERS = "other classes"  # a group that has the paper's name and not its members
 KINDS = {"size": "size", "group": "semantic"}  # column of class_groups.csv: grouping of a report
 
@@ -113,6 +130,36 @@ def strategies(root: Path = ROOT) -> str:
     return "\n" + "\n".join(lines) + "\n\n" + "\n\n".join(said) + ("\n" if said else "")
 
 
+def chain(root: Path = ROOT) -> str:
+    """The whole chain in Markdown, one row a step: mIoU in percent, published and of each report that has the step."""
+    columns = {}
+    for report in REPORTS:
+        folder = root / "reports" / report / "tables"
+        cells = {name: _step(folder, *where) for name, (_, where) in CHAIN.items()}
+        if any(cells.values()):
+            columns[f"[{report}](reports/{report})"] = cells
+    if not columns:
+        return ""
+    published = {name: cell for name, (cell, _) in CHAIN.items()}
+    head = ["mIoU (%) of P-NOC on its way", "paper, with label smoothing", *columns]
+    lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
+    for name, (number, row, column) in published.items():
+        cells = [f"{float(paper.table(number).at[row, column]):.1f}", *(cells[name] for cells in columns.values())]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n" + "\n".join(lines) + "\n"
+
+
+def _step(folder: Path, number: int, row: str, column: str) -> str:
+    """What a report measured for the row of a table that a pattern finds, with its spread; "" for none."""
+    path = folder / f"paper_table{number:02}.csv"
+    if not path.is_file():
+        return ""
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    found = table[(table["experiment"] == folder.parent.name) & (table["column"] == column)]
+    found = found[found["row"].str.fullmatch(row) & ~found["measured"].isin(["", "not run"])]
+    return found["measured"].iloc[0] if len(found) else ""
+
+
 def ranks(root: Path = ROOT) -> str:
     """The order of the classes against the paper's, a sentence a report: Spearman's correlation of CAM's IoU."""
     lines = []
@@ -131,7 +178,16 @@ def ranks(root: Path = ROOT) -> str:
 def updated(text: str, root: Path = ROOT) -> str:
     """The README `text` with its tables made anew."""
     before, rest = text.split(BEGIN)
-    return before + BEGIN + table(root) + ranks(root) + strategies(root) + rest[rest.index(END) :]
+    return (
+        before
+        + BEGIN
+        + chain(root).lstrip()
+        + "\n"
+        + table(root)
+        + ranks(root)
+        + strategies(root)
+        + rest[rest.index(END) :]
+    )
 
 
 def report_readme(folder: Path, root: Path = ROOT) -> str:
