@@ -56,6 +56,7 @@ __all__ = [
 ]
 
 _LITERALS = (bool, int, float, str, list, dict, tuple, type(None))
+_LARGEST = 2**63 - 1  # random generators and tensors hold no larger number
 _IPYTHON = {"In", "Out", "exit", "quit", "open", "get_ipython"}
 _CHECKED = "_pnoc_parameters_checked"  # left in the namespace by the first check that succeeds
 
@@ -189,6 +190,8 @@ def _type_problem(value: Any, expected: Any) -> str | None:
     if not fitting:
         names = " or ".join(_name(kind) for kind in alternatives)
         return f"must be {names}, got {value!r}{_hint(value, alternatives)}"
+    if isinstance(value, int) and abs(value) > _LARGEST:
+        return f"must fit into 64 bits, got {value!r}"
     element = _element(fitting[0])
     if element is not None:
         for i, item in enumerate(value):

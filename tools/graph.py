@@ -229,7 +229,8 @@ class Graph:
         """Priors are inferred on the scored split, and on all three where a later stage reads them."""
         common = self.config["common"]
         scored, train, held_out = (common.get(f"{name}_split", "") for name in ("eval", "train", "val"))
-        read = {key for run in self.runs.values() if run.stage.name in (SALIENCY, AFFINITY) for key in run.needs}
+        readers = (SALIENCY, AFFINITY, START)
+        read = {key for run in self.runs.values() if run.stage.name in readers for key in run.needs}
         for key, run in self.runs.items():
             if "splits" in self.declared[run.stage.name] and "splits" not in run.parameters:
                 wanted = [scored, train, held_out] if key in read or run.stage.name != INFERENCE else [scored]

@@ -108,9 +108,11 @@ def checked(config: Mapping[str, Any]) -> dict[str, Any]:
         not isinstance(seeds, list)
         or not seeds
         or len(set(map(str, seeds))) < len(seeds)
-        or not all(map(_count, seeds))
+        or not all(_count(seed) and seed < 2**63 for seed in seeds)
     ):
-        raise PresetError(f"seeds must be different whole numbers from 0 on, got {seeds!r}: write seeds: [0, 1, 2]")
+        raise PresetError(
+            f"seeds must be different whole numbers from 0 on, below 2**63, got {seeds!r}: write seeds: [0, 1, 2]"
+        )
     if not _count(threads) or not threads:
         raise PresetError(f"threads must be a whole number from 1 on, got {threads!r}: those of one notebook's kernel")
     known_names(full["resources"], STAGES, "resources")
