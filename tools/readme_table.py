@@ -162,7 +162,14 @@ def chain(root: Path = ROOT) -> str:
     for name, (number, row, column) in published.items():
         cells = [f"{float(paper.table(number).at[row, column]):.1f}", *(cells[name] for cells in columns.values())]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n" + "\n".join(lines) + "\n"
+    masks, network, truth = list(CHAIN)[-3:]
+    said = [
+        f"In {report} the network ends at {cells[network]} % and its masks have {cells[masks]} %, with image labels: it "
+        f"learns for minutes, and on true masks it reaches {cells[truth]} % in as many."
+        for report, cells in columns.items()
+        if cells[masks] and cells[network] and cells[truth] and float(cells[network]) < float(cells[masks])
+    ]
+    return "\n" + "\n".join(lines) + "\n" + "".join(f"\n{sentence}\n" for sentence in said)
 
 
 def _step(folder: Path, number: int, row: str, column: str) -> str:
