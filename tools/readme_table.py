@@ -164,8 +164,8 @@ def chain(root: Path = ROOT) -> str:
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     masks, network, truth = list(CHAIN)[-3:]
     said = [
-        f"In {report} the network ends at {cells[network]} % and its masks have {cells[masks]} %, with image labels: it "
-        f"learns for minutes, and on true masks it reaches {cells[truth]} % in as many."
+        f"In {report} the network ends at {cells[network]} %, and its masks have {cells[masks]} %, with image labels: "
+        f"it learns for minutes, and on true masks it reaches {cells[truth]} % in as many."
         for report, cells in columns.items()
         if cells[masks] and cells[network] and cells[truth] and float(cells[network]) < float(cells[masks])
     ]
