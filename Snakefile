@@ -72,6 +72,7 @@ onstart:
 rule all:
     input:
         PIPELINE.manifests(PIPELINE.runs),
+        PIPELINE.reports(PIPELINE.runs),
     default_target: True
 
 

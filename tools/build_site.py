@@ -45,7 +45,7 @@ SCRIPTS = """<script>MathJax = {{tex: {{inlineMath: [["$", "$"]]}}, options: {{e
 FIRST = ["demo", "voc12-animals", "demo-seeds"]  # experiments in this order, others by name
 METHODS = ["cam", "cam-more", "oc-cse", "puzzle", "p-oc", "noc-cse", "p-noc"]  # the paper's order
 LEAD = """<h1>Notebooks that were run</h1>
-<p class="lead">Weakly supervised semantic segmentation, from images and labels to analysed class activation maps.
+<p class="lead">Weakly supervised semantic segmentation, from images and class names to trained networks.
 Every number and every picture here comes out of one of these notebooks.</p>
 """
 

@@ -90,6 +90,10 @@ class Graph:
         """Manifests of some runs."""
         return [self.manifest(stage).format(run=name, seed=seed) for stage, name, seed in keys]
 
+    def reports(self, keys: Iterator[tuple[str, str, int | None]]) -> list[str]:
+        """Executed notebooks of some runs."""
+        return [self.report(stage).format(run=name, seed=seed) for stage, name, seed in keys]
+
     def notebook(self, stage: str) -> str:
         """The notebook's source."""
         return f"{self.config['notebooks']}/{stage}.ipynb"
