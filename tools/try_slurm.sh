@@ -15,17 +15,20 @@ python=$PWD/.venv/bin/python
 place=$(mktemp -d)
 project=$place/project
 host=$(hostname -s)
-export SLURM_CONF=$place/slurm.conf
+conf=/etc/slurm/slurm.conf # where srun looks within a job, which loses SLURM_CONF
+[ ! -e "$conf" ] || { echo "$conf is there: a SLURM is set up on this machine, use that one" >&2; exit 1; }
 
 stop() {
     scancel --user root 2>/dev/null || true
     for daemon in slurmd slurmctld; do [ -f "$place/$daemon.pid" ] && kill "$(cat "$place/$daemon.pid")" 2>/dev/null; done
+    rm -f "$conf"
     [ -n "${munge:-}" ] && pkill -x munged
     [ -n "${KEEP:-}" ] || rm -rf "$place"
 }
 trap stop EXIT
 
-cat >"$SLURM_CONF" <<EOF
+mkdir -p "${conf%/*}"
+cat >"$conf" <<EOF
 ClusterName=trial
 SlurmctldHost=$host
 SlurmUser=root
