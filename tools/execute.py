@@ -55,16 +55,7 @@ def run(source: str, output: Path, parameters: dict) -> None:
         print(f"{subject(source, parameters)}: {source} -> {output}", flush=True)
         forward_progress()
         try:
-            papermill.execute_notebook(
-                source,
-                str(failed),
-                parameters,
-                kernel_name="python3",
-                language="python",
-                cwd=".",
-                progress_bar=False,
-                log_output=True,
-            )
+            execute(source, failed, parameters)
         except PapermillExecutionError as error:
             Path(lock.name).unlink()
             stop(f"{source} stopped. {error.ename}: {error.evalue}", f"Everything up to there is in {tidy(failed)}")
@@ -76,6 +67,26 @@ def run(source: str, output: Path, parameters: dict) -> None:
             )
         os.replace(tidy(failed), output)
         Path(lock.name).unlink()
+
+
+def execute(source: str, target: Path, parameters: dict) -> None:
+    """Run a notebook; a kernel that dies as it starts is started again: two that start at once may draw one port."""
+    for tries_left in (2, 1, 0):
+        try:
+            papermill.execute_notebook(
+                source,
+                str(target),
+                parameters,
+                kernel_name="python3",
+                language="python",
+                cwd=".",
+                progress_bar=False,
+                log_output=True,
+            )
+            return
+        except RuntimeError as error:
+            if not tries_left or "died before replying" not in str(error):
+                raise
 
 
 def stop(*sentences: str) -> None:
