@@ -356,6 +356,7 @@ WRONG += [
         "experiment=7": "experiment must be a text that is not empty, got 7",
         "notebooks=nowhere": "no notebook nowhere/00_data.ipynb: the preset asks for this stage",
         "seeds=[-1]": "seeds must be different whole numbers from 0 on, got [-1]",
+        f"seeds=[{2**64}]": "seeds must be different whole numbers from 0 on, got [18446744073709551616]",
         "seeds=[1.5]": "seeds must be different whole numbers from 0 on, got [1.5]",
         "threads=0": "threads must be a whole number from 1 on, got 0",
         "resources.01_train_priors.mem=1": "unknown key in resources.01_train_priors: mem: did you mean mem_mb?",

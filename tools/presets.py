@@ -111,7 +111,7 @@ def checked(config: Mapping[str, Any]) -> dict[str, Any]:
         or not all(_count(seed) and seed < 2**63 for seed in seeds)
     ):
         raise PresetError(
-            f"seeds must be different whole numbers from 0 on, below 2**63, got {seeds!r}: write seeds: [0, 1, 2]"
+            f"seeds must be different whole numbers from 0 on, got {seeds!r}: write seeds: [0, 1, 2], each below 2**63"
         )
     if not _count(threads) or not threads:
         raise PresetError(f"threads must be a whole number from 1 on, got {threads!r}: those of one notebook's kernel")
