@@ -93,5 +93,5 @@ for file in $(cd without-slurm && find . -name '*.safetensors' -o -name '*.png' 
     cmp -s "without-slurm/$file" "runs/$file" || { echo "differs: $file"; differ=1; }
 done
 echo "$(find runs -name '*.safetensors' | wc -l) weights, $(find runs -path '*SegmentationClass*' -name '*.png' | wc -l) masks compared"
-git status --short
+git status --short --untracked-files=no
 exit $differ
