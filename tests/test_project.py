@@ -336,3 +336,16 @@ def test_every_report_folder_says_what_it_is(root):
         pytest.skip("needs a git checkout to know which reports belong to the project")
     folders = {name.split("/")[1] for name in listed.stdout.splitlines() if name.count("/") > 1}
     assert [name for name in sorted(folders) if not (root / "reports" / name / "README.md").is_file()] == []
+
+
+@pytest.mark.parametrize("name", ["demo", "smoke"])
+def test_the_first_lesson_has_priors_of_its_split(root, name, monkeypatch):
+    monkeypatch.syspath_prepend(str(root / "tools"))
+    monkeypatch.chdir(root)
+    import graph
+    import presets
+
+    pipeline = graph.Graph(presets.read(name))
+    lesson = pipeline.runs["start_here", "", None]
+    inferred = [pipeline.runs[key].parameters for key in lesson.needs if key[0] == "02_infer_priors"]
+    assert inferred and all(lesson.parameters["eval_split"] in each["splits"] for each in inferred)

@@ -42,7 +42,7 @@ CHAIN = {  # step: the paper's cell (table, row, column); ours (table, pattern o
     "the same, refined by PoolNet": (
         (6, "C2AM-H RS269 [RS269 P-NOC+LS]: RS269 P-NOC+LS", "R."), (6, r"C2AM-H \S+ \[\S+ P-NOC\]: \S+ P-NOC", "R."),
     ),
-    "pseudo masks: random walk, dense CRF": (
+    "pseudo masks: walk, dense CRF, oracle threshold": (
         (7, "P-OC +LS +C2AM-H +NOC", "VOC12 Train"), (7, r"P-OC \+C2AM-H \+NOC", "VOC12 Train"),
     ),
     "DeepLabV3+ on them, images that trained nothing": (
