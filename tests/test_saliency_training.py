@@ -191,9 +191,9 @@ class Killed(BaseException):
     """The process goes here."""
 
 
-@pytest.mark.parametrize(("which", "after"), [("c2am", 3), ("c2am-h", 3), ("poolnet", 8)])
+@pytest.mark.parametrize(("which", "after"), [("c2am", 3), ("c2am-h", 3), ("poolnet", 4)])
 def test_a_killed_training_ends_as_an_unbroken_one(squares, tmp_path, monkeypatch, which, after):
-    """Amid an epoch and, for PoolNet with its Adam, amid an optimiser step; at the border test of C2AM as well."""
+    """Amid an epoch, for PoolNet with its Adam; at the border test of C2AM as well."""
     update, count = learner.Learner.update, []
 
     def dying(self, loss):
@@ -287,6 +287,46 @@ def test_a_width_that_cannot_be_quartered_is_refused(width):
 def test_the_loss_is_a_sum_over_pixels():
     logits, target = torch.zeros(1, 1, 2, 3), torch.ones(1, 1, 2, 3)
     assert refinement.saliency_loss(logits, target, 10).item() == pytest.approx(6 * np.log(2) / 10)
+
+
+def test_images_of_one_size_run_together_as_far_as_memory_allows(monkeypatch):
+    sizes = [(4, 6), (6, 4), (4, 6), (4, 6), (5, 5)]
+    pairs = [(torch.full((3, *size), float(k)), torch.full((1, *size), float(k))) for k, size in enumerate(sizes)]
+    monkeypatch.setattr(refinement, "TOGETHER", 2 * 24 + 1)
+    groups = list(refinement.alike(pairs))
+    assert [[int(v) for v in maps[:, 0, 0, 0]] for _, maps in groups] == [[0, 2], [3], [1], [4]]
+    assert all(torch.equal(images[:, :1], maps) for images, maps in groups)
+    monkeypatch.setattr(refinement, "TOGETHER", 1)
+    assert [len(images) for images, _ in refinement.alike(pairs)] == [1] * 5
+
+
+def test_together_or_one_by_one_poolnet_learns_the_same(squares, tmp_path, monkeypatch):
+    """Gradients of a step are those of its images added up, whichever share a pass."""
+    once = replace(REFINE, epochs=1, accumulation=9)
+    maps = teach(*squares, stores.MapStore(tmp_path / "maps"), one=True)
+    trained, tables = [], []
+    for name, pixels in {"together": 2**18, "pairs": 2 * 40 * 48, "alone": 1}.items():
+        monkeypatch.setattr(refinement, "TOGETHER", pixels)
+        net = poolnet.PoolNet(BACKBONE, width=8)
+        tables.append(refinement.train(net, squares[0], maps, tmp_path / name, once, **QUIET).steps)
+        trained.append(tensors(tmp_path / name / "poolnet.safetensors"))
+    learned = [name for name, _ in net.named_parameters() if not torch.equal(trained[0][name], trained[0][name] * 0)]
+
+    def apart(one, other):
+        return torch.cat([(one[name] - other[name]).abs().flatten() for name in learned]).mean().item()
+
+    assert apart(poolnet.PoolNet(BACKBONE, width=8).state_dict(), trained[0]) > 1e-4
+    for others, table in zip(trained[1:], tables[1:], strict=True):
+        assert apart(trained[0], others) < 2e-5  # of steps of 1e-3 each; a gradient near zero may change its sign
+        np.testing.assert_allclose(tables[0], table, rtol=1e-4)
+
+
+def test_fewer_images_than_a_step_takes_make_a_step_of_them_all(squares, tmp_path):
+    maps = teach(*squares, stores.MapStore(tmp_path / "maps"), one=True)
+    few = squares[0].subset(squares[0].ids[:2])
+    history = refinement.train(poolnet.PoolNet(BACKBONE, width=8), few, maps, tmp_path / "run", REFINE, **QUIET)
+    assert len(history.steps) == 2
+    np.testing.assert_allclose(history.steps["loss"], history.steps["bce"] * 40 * 48, rtol=1e-5)
 
 
 def test_poolnet_learns_the_maps_and_leaves_batchnorm_alone(squares, tmp_path):

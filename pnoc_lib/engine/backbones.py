@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Mapping, Sequence
 
@@ -15,6 +16,8 @@ from pnoc_lib.engine.weights import check_arrived, read_weights
 OUTPUT_STRIDE = 16
 LAST_TWO = (-2, -1)  # C2AM and C2AM-H: 1024 and 2048 channels of a ResNet
 ALL_LEVELS = (0, 1, 2, 3, 4)  # AffinityNet, PoolNet: the stem and the four stages
+
+logging.getLogger("timm.models._builder").setLevel(logging.ERROR)  # of left-over classifiers; see check_arrived
 
 
 class Encoder(nn.Module):

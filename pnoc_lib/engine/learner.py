@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -24,6 +24,7 @@ class Learner:
         self.name, self.network, self._loop, self._mode, self._rate = name, network, loop, mode, rate
         pace = loop.pace
         self.period = pace.accumulation * every  # iterations an optimiser step
+        self._adding = False
         if self.period > loop.total:
             raise ValueError(
                 f"{name!r} would never learn: its optimiser steps every {self.period} iterations (accumulation "
@@ -65,6 +66,15 @@ class Learner:
             self.optimizer.step()
         self.optimizer.zero_grad()
 
+    @contextmanager
+    def adding(self) -> Iterator[None]:
+        """Within: another loss of this iteration follows; gradients add up, are not exchanged, and no step is made."""
+        self._adding = True
+        try:
+            yield
+        finally:
+            self._adding = False
+
     @property
     def factor(self) -> float:
         """What multiplies the initial rates in this iteration."""
@@ -79,7 +89,7 @@ class Learner:
 
     @property
     def _steps(self) -> bool:
-        return (self.moment + 1) % self.period == 0
+        return not self._adding and (self.moment + 1) % self.period == 0
 
     def learn(self, *, learning: bool = True) -> None:
         """Put the network into training mode (its own, where it has one), or into evaluation mode."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from pnoc_lib.engine.loop import Loop, Moment, Pace
 from pnoc_lib.saliency import poolnet
 
 WEIGHTS = "poolnet.safetensors"
+TOGETHER = 2**18  # pixels up to which images of one size run together; a photograph of VOC12 has 187,500 and runs alone
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,8 @@ class Settings:
     """Everything that decides a training but images, maps and network; defaults as published.
 
     epochs; accumulation: images an optimiser step, whose gradients are added; lr, weight_decay: of Adam, constant;
-    precision, seed. Images keep their own size, so a batch is one of them.
+    fixed_encoder: beyond the paper, the backbone stays as it is and the rest alone learns, at a third of the work.
+    precision, seed. Images keep their own size: those of one step that share it run together, others one by one.
     Raises ValueError for an impossible value.
     """
 
@@ -38,6 +41,7 @@ class Settings:
     accumulation: int = 10
     lr: float = 5e-5
     weight_decay: float = 5e-4
+    fixed_encoder: bool = False
     precision: str = "bf16"
     seed: int = 0
 
@@ -51,14 +55,15 @@ class Settings:
     @classmethod
     def of(cls, parameters: Mapping[str, Any]) -> Settings:
         """The settings among the parameters of a notebook, where those of PoolNet alone begin with pool_."""
-        own = {name: parameters[f"pool_{name}"] for name in ("epochs", "accumulation", "lr", "weight_decay")}
+        names = ("epochs", "accumulation", "lr", "weight_decay", "fixed_encoder")
+        own = {name: parameters[f"pool_{name}"] for name in names}
         return cls(**own, precision=parameters["precision"], seed=parameters["seed"])
 
     @property
     def pace(self) -> Pace:
-        """How long and how fast: one image at a time, at a constant rate."""
-        names = ("epochs", "accumulation", "precision", "seed")
-        return Pace(batch_size=1, power=0.0, **{name: getattr(self, name) for name in names})
+        """How long and how fast: an iteration is an optimiser step, at a constant rate."""
+        own = {name: getattr(self, name) for name in ("epochs", "precision", "seed")}
+        return Pace(batch_size=self.accumulation, power=0.0, **own)
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,7 @@ class NativeSamples(Dataset):
 
 
 def saliency_loss(logits: Tensor, target: Tensor, accumulation: int) -> Tensor:
-    """Binary cross-entropy, added up over the pixels of an image, divided by the images of an optimiser step.
+    """Binary cross-entropy, added up over the pixels of all images, divided by the images of an optimiser step.
 
     logits, target: (N, 1, H, W), target in [0, 1]. Returns a scalar.
     """
@@ -114,12 +119,15 @@ def train(
     images = images.with_labels()
     maps.require(images, by_class=False)
     identity = checkpoints.identity(network, images) | {"maps": maps.digest(images.ids), "width": network.width}
-    loop = Loop(folder, settings.pace, len(images), identity | asdict(settings), cpu=cpu)
+    count = min(settings.accumulation, len(images))  # of an optimiser step
+    loop = Loop(folder, replace(settings.pace, batch_size=count), len(images), identity | asdict(settings), cpu=cpu)
     if loop.finished(WEIGHTS):
         network.load_state_dict(files.read_tensors(Path(folder) / WEIGHTS)[0])
         network.eval()
         return loop.history()
     batchnorm.freeze_batchnorm(network)  # before the optimiser: its scales and shifts do not learn
+    if settings.fixed_encoder:
+        network.encoder.requires_grad_(False)
 
     def adam(network) -> torch.optim.Optimizer:
         learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
@@ -127,16 +135,36 @@ def train(
 
     learner = loop.learner("poolnet", network, adam, mode=lambda network: batchnorm.freeze_batchnorm(network.train()))
 
-    def step(x: Tensor, target: Tensor, *, at: Moment) -> dict[str, Tensor]:
-        with loop.arithmetic():
-            logits = learner(x)
-        loss = saliency_loss(logits, target, settings.accumulation)
-        learner.update(loss)
-        share = {"salient": target.mean(), "found": (logits > 0).float().mean()}
-        return {"loss": loss, "bce": loss.detach() * settings.accumulation / target.numel()} | share
+    def step(*pairs: tuple[Tensor, Tensor], at: Moment) -> dict[str, Tensor]:
+        groups = list(alike(pairs))
+        pixels = sum(target.numel() for _, target in pairs)
+        measured: dict[str, Tensor] = {}
+        for left, group in zip(range(len(groups) - 1, -1, -1), groups, strict=True):
+            x, target = loop.place(*group)
+            with learner.adding() if left else nullcontext():
+                with loop.arithmetic():
+                    logits = learner(x)
+                loss = saliency_loss(logits, target, len(pairs))
+                learner.update(loss)
+            part = {"loss": loss.detach(), "salient": target.sum() / pixels, "found": (logits > 0).sum() / pixels}
+            measured = {name: measured.get(name, 0) + value for name, value in part.items()}
+        return measured | {"bce": measured["loss"] * len(pairs) / pixels}
 
     drawn = NativeSamples(images, maps, network.mean, network.std, settings.seed)
     results = {WEIGHTS: partial(poolnet.save_network, network)}
-    history = loop.run(step, drawn, results, title="PoolNet", **options)
+    history = loop.run(step, drawn, results, title="PoolNet", collate=list, place=False, **options)
     batchnorm.freeze_batchnorm(network, frozen=False)
+    network.encoder.requires_grad_(True)
     return history
+
+
+def alike(pairs: Sequence[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
+    """Images and maps stacked with others of their size, at most `TOGETHER` pixels of them, in the order they came."""
+    by_size: dict[tuple[int, ...], list[tuple[Tensor, Tensor]]] = {}
+    for pair in pairs:
+        by_size.setdefault(tuple(pair[0].shape), []).append(pair)
+    for (_, height, width), same in by_size.items():
+        most = max(1, TOGETHER // (height * width))
+        for start in range(0, len(same), most):
+            images, maps = zip(*same[start : start + most], strict=True)
+            yield torch.stack(images), torch.stack(maps)
