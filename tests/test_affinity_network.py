@@ -229,19 +229,19 @@ def test_tiny_images_have_edges_and_walk(size):
 
 
 def test_image_and_label_have_one_geometry():
-    transform = pairs.PairTransform(40, 30, 60, (0, 0, 0), (1, 1, 1))
+    transform = pairs.PairTransform(40, (0, 0, 0), (1, 1, 1), (30, 60))
     random = np.random.default_rng(0)
     for seed in range(20):
         mask = np.kron(random.integers(0, 2, (4, 5)), np.ones((10, 10))).astype(np.uint8)
         image = Image.fromarray(np.repeat(mask[..., None] * 255, 3, 2))
         pixels, label = transform(image, mask, seed)
         known = label != VOID
-        assert pixels.shape == (3, 40, 40) and label.dtype == torch.uint8
+        assert pixels.shape == (3, 40, 40) and label.dtype == torch.int64
         assert (((pixels[0] > 0.5) == (label == 1)) | ~known).float().mean() > 0.93
         assert (pixels[:, ~known] == 0).all()  # padding
         again = transform(image, mask, seed)
         assert torch.equal(pixels, again[0]) and torch.equal(label, again[1])
-    with pytest.raises(DataError, match="they belong to different images"):
+    with pytest.raises(DataError, match="get the mask that belongs to it"):
         transform(image, mask[1:], 0)
 
 

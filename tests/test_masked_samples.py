@@ -7,10 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
-from pnoc_lib.data import index_masks
+from pnoc_lib.data import index_masks, pairs
 from pnoc_lib.data.images import VOID, Masks
 from pnoc_lib.data.problems import DataError
-from pnoc_lib.segmentation import losses, samples, targets
+from pnoc_lib.segmentation import losses, targets
 from tests import tiny
 
 PLAIN = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0), "jitter": False}
@@ -18,7 +18,7 @@ PLAIN = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0), "jitter": False}
 
 def picture(height=30, width=40):
     """An image whose red channel says where its mask is 1: the left half."""
-    mask = torch.zeros(height, width, dtype=torch.uint8)
+    mask = np.zeros((height, width), np.uint8)
     mask[:, : width // 2] = 1
     pixels = np.zeros((height, width, 3), np.uint8)
     pixels[:, : width // 2, 0] = 255
@@ -28,7 +28,7 @@ def picture(height=30, width=40):
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("scaling", [{"longer": (20, 80)}, {"factors": (0.5, 1.0, 1.5)}])
 def test_image_and_mask_stay_together(seed, scaling):
-    pixels, mask = samples.PairTransform(24, **PLAIN, **scaling)(*picture(), seed)
+    pixels, mask = pairs.PairTransform(24, **PLAIN, **scaling)(*picture(), seed)
     assert pixels.shape == (3, 24, 24) and pixels.dtype == torch.float32
     assert mask.shape == (24, 24) and mask.dtype == torch.int64
     seen = mask != VOID
@@ -38,7 +38,7 @@ def test_image_and_mask_stay_together(seed, scaling):
 
 
 def test_a_crop_larger_than_the_image_is_void_around_it():
-    pixels, mask = samples.PairTransform(64, **PLAIN, longer=(40, 40))(*picture(), 3)
+    pixels, mask = pairs.PairTransform(64, **PLAIN, longer=(40, 40))(*picture(), 3)
     assert (mask != VOID).sum() == 30 * 40
     assert not pixels[:, mask == VOID].any()  # the mean colour, after normalisation
     rows, columns = (mask != VOID).nonzero().T
@@ -46,13 +46,13 @@ def test_a_crop_larger_than_the_image_is_void_around_it():
 
 
 def test_smaller_images_lie_anywhere_in_the_crop():
-    transform = samples.PairTransform(64, **PLAIN, longer=(40, 40))
+    transform = pairs.PairTransform(64, **PLAIN, longer=(40, 40))
     tops = {int((transform(*picture(), seed)[1] != VOID).nonzero()[0, 0]) for seed in range(12)}
     assert len(tops) > 4 and max(tops) <= 34
 
 
 def test_a_seed_is_a_crop_and_leaves_the_generator_alone():
-    transform = samples.PairTransform(24, (0.5,) * 3, (0.5,) * 3, longer=(30, 90))
+    transform = pairs.PairTransform(24, (0.5,) * 3, (0.5,) * 3, longer=(30, 90))
     torch.manual_seed(5)
     first, again, other = (transform(*picture(), seed) for seed in (1, 1, 2))
     after = torch.rand(1)
@@ -62,22 +62,22 @@ def test_a_seed_is_a_crop_and_leaves_the_generator_alone():
 
 
 def test_masks_keep_their_values():
-    mask = torch.tensor([[0, 7], [20, 255]], dtype=torch.uint8).repeat_interleave(8, 0).repeat_interleave(8, 1)
+    mask = np.kron(np.array([[0, 7], [20, 255]]), np.ones((8, 8))).astype(np.uint8)
     image = Image.fromarray(np.zeros((16, 16, 3), np.uint8))
-    seen = samples.PairTransform(48, **PLAIN, longer=(37, 37))(image, mask, 0)[1]
+    seen = pairs.PairTransform(48, **PLAIN, longer=(37, 37))(image, mask, 0)[1]
     assert set(seen.unique().tolist()) == {0, 7, 20, 255}
 
 
-@pytest.mark.parametrize("scaling", [{}, {"longer": (2, 4), "factors": (1.0,)}, {"longer": (9, 4)}])
+@pytest.mark.parametrize("scaling", [{}, {"longer": (2, 4), "factors": (1.0,)}, {"longer": (9, 4)}, {"longer": (0, 4)}])
 def test_scaling_is_said_in_one_way(scaling):
     with pytest.raises(ValueError, match="longer"):
-        samples.PairTransform(8, **PLAIN, **scaling)
+        pairs.PairTransform(8, **PLAIN, **scaling)
 
 
 def test_items_are_the_same_at_every_time(tmp_path):
     images, masks = tiny.squares(tmp_path, 3)
-    transform = samples.PairTransform(32, **PLAIN, longer=(40, 60))
-    made = samples.MaskedSamples(images, targets.SupervisedMasks(masks), transform, seed=4)
+    transform = pairs.PairTransform(32, **PLAIN, longer=(40, 60))
+    made = pairs.PairSamples(images, masks.mask, transform, seed=4)
     assert all(map(torch.equal, made[2, 1], made[2, 1]))
     assert not torch.equal(made[2, 1][0], made[3, 1][0])
 
@@ -85,10 +85,9 @@ def test_items_are_the_same_at_every_time(tmp_path):
 def test_a_mask_of_another_size_is_refused(tmp_path):
     images, _ = tiny.squares(tmp_path / "data", 1)
     index_masks.write_mask(tmp_path / "made" / "i000.png", np.zeros((4, 4), np.uint8))
-    made = samples.MaskedSamples(
-        images, targets.PseudoMasks(tmp_path / "made", tiny.CLASSES), samples.PairTransform(8, **PLAIN, factors=(1,)), 0
-    )
-    with pytest.raises(ValueError, match="image i000 has 40 x 48"):
+    masks = targets.PseudoMasks(tmp_path / "made", tiny.CLASSES)
+    made = pairs.PairSamples(images, masks.mask, pairs.PairTransform(8, **PLAIN, factors=(1,)), 0)
+    with pytest.raises(DataError, match=r"image i000: the image has 40 x 48 pixels .* its mask 4 x 4"):
         made[0, 0]
 
 

@@ -321,6 +321,15 @@ def test_together_or_one_by_one_poolnet_learns_the_same(squares, tmp_path, monke
         np.testing.assert_allclose(tables[0], table, rtol=1e-4)
 
 
+def test_a_fixed_encoder_stays_and_the_rest_learns(squares, tmp_path):
+    maps = teach(*squares, stores.MapStore(tmp_path / "maps"), one=True)
+    net, before = poolnet.PoolNet(BACKBONE, width=8), poolnet.PoolNet(BACKBONE, width=8).state_dict()
+    refinement.train(net, squares[0], maps, tmp_path / "run", replace(REFINE, fixed_encoder=True), **QUIET)
+    same = {name: torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items()}
+    assert all(same[name] for name in same if name.startswith("encoder."))
+    assert not any(same[name] for name in same if name.startswith(("head.weight", "aggregations", "laterals")))
+
+
 def test_fewer_images_than_a_step_takes_make_a_step_of_them_all(squares, tmp_path):
     maps = teach(*squares, stores.MapStore(tmp_path / "maps"), one=True)
     few = squares[0].subset(squares[0].ids[:2])

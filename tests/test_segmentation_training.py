@@ -126,6 +126,15 @@ def test_it_learns_the_squares(squares, tmp_path):
     assert scoring.scores(guesses, squares[1])[1]["miou"] > 0.4
 
 
+@pytest.mark.parametrize("architecture", ["deeplabv2", "deeplabv3+"])
+def test_a_fixed_encoder_stays_and_the_head_learns(architecture, squares, copied, tmp_path):
+    before = network(architecture).state_dict()
+    trained, _ = train(tmp_path, squares, copied, architecture, fixed_encoder=True)
+    same = {name: torch.equal(tensor, before[name]) for name, tensor in trained.state_dict().items()}
+    assert all(same[name] for name in same if name.startswith("encoder."))  # BatchNorm's statistics, too
+    assert not any(same[name] for name in same if name.startswith("head.") and name.endswith("weight"))
+
+
 def test_after_an_epoch_it_is_looked_at_but_never_chosen(squares, copied, tmp_path):
     seen = []
     training.train(

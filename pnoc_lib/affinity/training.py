@@ -86,9 +86,8 @@ def train(
         head.update(loss)
         return {"loss": loss} | {f"loss_{kind}": term for kind, term in terms.items()} | _pairs(kinds, edge)
 
-    transform = pairs.PairTransform(
-        settings.crop_size, settings.resize_min, settings.resize_max, network.mean, network.std
-    )
+    longer = settings.resize_min, settings.resize_max
+    transform = pairs.PairTransform(settings.crop_size, network.mean, network.std, longer)
     samples = pairs.PairSamples(
         images, lambda i: readers.read_index_mask(labels.path(i)), transform, settings.pace.seed
     )

@@ -1,9 +1,9 @@
-"""An image and its mask through the same random resize, flip and crop: what networks with a label a pixel train on."""
+"""An image and its mask, changed together: scale, flip, crop; colours of the image alone (Sections 19, 22 and 23)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -18,56 +18,80 @@ from pnoc_lib.data.problems import DataError
 from pnoc_lib.data.samples import mix
 
 
+@dataclass(frozen=True)
 class PairTransform:
-    """Longer side resized to a random length, flip, normalisation, square crop at a random place.
+    """Turns an RGB image and its index mask into a normalised crop and the mask of that crop.
 
-    crop_size: side of the crop, pixels. resize_min, resize_max: range of the longer side, pixels, both included.
-    mean, std: for RGB in [0, 1]. jitter: colours of the image change a little, as in training of priors.
-    Calling it with an image, a mask and a seed gives (3, crop, crop) float32 and (crop, crop) uint8; the same seed, the
-    same result. Padding is 0 in the image, the mean colour, and 255 in the mask. The image is resized bicubically, the
-    mask by nearest neighbour.
-    Raises ValueError for an empty range.
+    crop_size: side of the square crop, pixels. longer: range of the longer side after scaling, pixels, both ends
+    included; None where factors: of the side, one of which is drawn (DeepLabV2), are given instead.
+    jitter: whether colours change. mean, std: of the backbone, for RGB in [0, 1].
+    Calling it gives (3, S, S) float32 and (S, S) int64; where a crop reaches beyond its image, the image is the mean
+    colour and the mask void. Images are scaled by bicubic, masks by nearest-neighbour interpolation.
+    Raises ValueError for an impossible crop or range, or unless exactly one of the two ways of scaling is given.
     """
 
-    def __init__(self, crop_size: int, resize_min: int, resize_max: int, mean, std, *, jitter: bool = False):
-        if not (1 <= resize_min <= resize_max and crop_size >= 1):
+    crop_size: int
+    mean: Sequence[float]
+    std: Sequence[float]
+    longer: tuple[int, int] | None = None
+    factors: Sequence[float] = ()
+    jitter: bool = False
+    _after: v2.Compose = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.crop_size < 1:
+            raise ValueError(f"crop_size must be positive, got {self.crop_size}")
+        if (self.longer is None) == (not self.factors):
+            raise ValueError(f"give either longer or factors, got {self.longer} and {self.factors}")
+        if self.longer and not 1 <= self.longer[0] <= self.longer[1]:
             raise ValueError(
-                f"resize_min and resize_max must be an ascending range of pixels and crop_size positive, got "
-                f"{resize_min}, {resize_max} and {crop_size}"
+                f"longer (resize_min, resize_max) must be an ascending range of pixels, got {self.longer}: the paper's "
+                "are 320, 640 for affinity and 256, 1024 for segmentation"
             )
-        self.resize_min, self.resize_max = resize_min, resize_max
-        fill = {tv_tensors.Image: 0.0, tv_tensors.Mask: VOID}
-        colours = [v2.ColorJitter(0.3, 0.3, 0.3, 0.1)] if jitter else []
-        self.rest = v2.Compose(
-            [
-                v2.RandomHorizontalFlip(),
-                *colours,
-                v2.ToDtype({tv_tensors.Image: torch.float32, "others": None}, scale=True),
-                v2.Normalize(list(mean), list(std)),
-                v2.RandomCrop(crop_size, pad_if_needed=True, fill=fill),
-            ]
-        )
+        steps = [
+            v2.RandomHorizontalFlip(),
+            *([v2.ColorJitter(0.3, 0.3, 0.3, 0.1)] if self.jitter else []),
+            v2.ToDtype({tv_tensors.Image: torch.float32, "others": None}, scale=True),
+            v2.Normalize(list(self.mean), list(self.std)),
+            v2.RandomCrop(self.crop_size, pad_if_needed=True, fill={tv_tensors.Image: 0, tv_tensors.Mask: VOID}),
+        ]
+        object.__setattr__(self, "_after", v2.Compose(steps))
 
     def __call__(self, image: Image.Image, mask: np.ndarray, seed: int) -> tuple[Tensor, Tensor]:
-        if mask.shape != image.size[::-1]:
+        """image: RGB. mask: (H, W) uint8. seed: of all that is drawn; the same seed gives the same crop.
+
+        Raises DataError when they differ in size.
+        """
+        if image.size[::-1] != tuple(mask.shape):
             raise DataError(
-                f"image is {image.size[::-1]} and its mask {mask.shape} (H, W): they belong to different images"
+                f"the image has {image.size[1]} x {image.size[0]} pixels (rows x columns) and its mask "
+                f"{mask.shape[0]} x {mask.shape[1]}: get the mask that belongs to it"
             )
-        pair = tv_tensors.Image(v2.functional.pil_to_tensor(image)), tv_tensors.Mask(torch.from_numpy(mask.copy()))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            longer = int(torch.randint(self.resize_min, self.resize_max + 1, ()))
-            sides = [max(1, round(side * longer / max(image.size))) for side in mask.shape]
-            pair = v2.functional.resize(pair[0], sides, InterpolationMode.BICUBIC), v2.functional.resize(pair[1], sides)
-            pixels, labels = self.rest(*pair)
-        return pixels.as_subclass(Tensor), labels.as_subclass(Tensor)
+            sides = self._sides(image.size[::-1])
+            pixels = v2.functional.resize(image, sides, interpolation=InterpolationMode.BICUBIC, antialias=True)
+            classes = torch.from_numpy(mask.copy())[None]
+            classes = v2.functional.resize(classes, sides, interpolation=InterpolationMode.NEAREST_EXACT)
+            pixels = tv_tensors.Image(v2.functional.pil_to_tensor(pixels))
+            pixels, classes = self._after(pixels, tv_tensors.Mask(classes))
+        return pixels.as_subclass(Tensor), classes[0].as_subclass(Tensor).long()
+
+    def _sides(self, size: tuple[int, int]) -> list[int]:
+        """Height and width after a random scale."""
+        if self.longer:
+            low, high = self.longer
+            factor = int(torch.randint(low, high + 1, ())) / max(size)
+        else:
+            factor = self.factors[int(torch.randint(len(self.factors), ()))]
+        return [max(1, round(side * factor)) for side in size]
 
 
 @dataclass(frozen=True)
 class PairSamples(Dataset):
     """Crops of images and masks; item (epoch, index) is the same in every process and at every time.
 
-    mask: from an id to (H, W) uint8. `transform`: called with image, mask and a seed.
+    mask: from an id to (H, W) uint8. transform: called with image, mask and a seed.
     """
 
     images: LabeledImages

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from pnoc_lib import files
+from pnoc_lib.data import pairs
 from pnoc_lib.data.images import LabeledImages
 from pnoc_lib.engine import backbones, checkpoints
 from pnoc_lib.engine.history import History
 from pnoc_lib.engine.loop import Loop
 from pnoc_lib.engine.pace import Moment
-from pnoc_lib.segmentation import deeplab, losses, samples
+from pnoc_lib.segmentation import deeplab, losses
 from pnoc_lib.segmentation.settings import SegmentationSettings
 from pnoc_lib.segmentation.targets import PseudoMasks, SupervisedMasks, Targets
 
@@ -60,13 +61,19 @@ def train(
         network.load_state_dict(files.read_tensors(Path(folder) / WEIGHTS)[0])
         network.eval()
         return loop.history()
-    learner = loop.learner(
-        "network",
-        network,
-        lambda n: torch.optim.SGD(
-            groups(n, settings), lr=settings.lr, momentum=settings.momentum, nesterov=settings.nesterov
-        ),
-    )
+    if settings.fixed_encoder:
+        network.encoder.requires_grad_(False)
+
+    def sgd(network: deeplab.DeepLab) -> torch.optim.Optimizer:
+        rest = {"lr": settings.lr, "momentum": settings.momentum, "nesterov": settings.nesterov}
+        return torch.optim.SGD(groups(network, settings), **rest)
+
+    def mode(network: deeplab.DeepLab) -> None:
+        network.train()
+        if settings.fixed_encoder:
+            network.encoder.eval()
+
+    learner = loop.learner("network", network, sgd, mode=mode)
 
     def step(pixels: Tensor, masks: Tensor, at: Moment) -> dict[str, Tensor]:
         with loop.arithmetic():
@@ -75,12 +82,12 @@ def train(
         learner.update(loss)
         return {"loss": loss}
 
-    transform = samples.PairTransform(
+    transform = pairs.PairTransform(
         settings.crop_size, network.mean, network.std, settings.longer, settings.factors, settings.jitter
     )
     return loop.run(
         step,
-        samples.MaskedSamples(images, targets, transform, settings.seed),
+        pairs.PairSamples(images, targets.mask, transform, settings.seed),
         {WEIGHTS: lambda path: deeplab.save_network(network, path)},
         after_epoch=after_epoch and (lambda epoch: after_epoch(network, epoch)),
         num_workers=num_workers,
