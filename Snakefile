@@ -85,6 +85,7 @@ for stage in PIPELINE.declared:
             needed(stage),
             notebook=PIPELINE.notebook(stage),
             library=PIPELINE.library(stage),
+            data=PIPELINE.data(stage),
         output:
             manifest=update(PIPELINE.manifest(stage)),
             notebook=update(PIPELINE.report(stage)),

@@ -177,6 +177,48 @@ def test_the_graph_runs_once_and_again_only_what_changed(root, finished, first):
     ]
 
 
+def test_data_that_changed_are_read_again(root, project):
+    """Not those that the pipeline draws itself; a file that is only read makes nothing stale."""
+    photos = project / "photos"
+    photos.mkdir()
+    (photos / "a.jpg").write_bytes(b"a")
+    options = ("tiny.yaml", "--data", "photos", "--set", "00_data.data_root=photos")
+    first = run(root, *options)
+    assert first.returncode == 0, first.stderr
+    assert first.stdout.count(" -> ") == 7 and "have changed" not in first.stdout
+    assert " -> " not in run(root, *options).stdout
+    (photos / "a.jpg").write_bytes(b"corrected")
+    again = run(root, *options)
+    assert "Files of the data set have changed" in again.stdout
+    names = [line.split("/")[-1] for line in again.stdout.splitlines() if " -> " in line]
+    assert names[:4] == [
+        "00_data.ipynb",
+        "01_train_priors-cam-s0.ipynb",
+        "02_infer_priors-cam-s0.ipynb",
+        "03_analyse_priors.ipynb",
+    ]
+    assert "08_audit.ipynb" not in names and " -> " not in run(root, *options).stdout
+    assert not (project / "runs/tiny/.data.json").exists()
+
+
+def test_the_first_look_at_data_makes_no_run_stale(tmp_path, root, monkeypatch):
+    monkeypatch.syspath_prepend(root / "tools")
+    import freshness
+
+    (tmp_path / "photos/.hidden").mkdir(parents=True)
+    (tmp_path / "photos/a.jpg").write_bytes(b"a")
+    os.utime(tmp_path / "photos/a.jpg", (1e9, 1e9))
+    record = tmp_path / "runs/x/data.json"
+    assert not freshness.note(tmp_path / "photos", record) and record.stat().st_mtime == 1e9
+    (tmp_path / "photos/.hidden/b").write_bytes(b"b")
+    assert not freshness.note(tmp_path / "photos", record) and record.stat().st_mtime == 1e9
+    (tmp_path / "photos/c.jpg").write_bytes(b"c")
+    assert freshness.note(tmp_path / "photos", record) and record.stat().st_mtime > 1.7e9
+    (tmp_path / "photos/c.jpg").unlink()
+    assert freshness.note(tmp_path / "photos", record)
+    assert not freshness.note(tmp_path / "nowhere", tmp_path / "none.json") and not (tmp_path / "none.json").exists()
+
+
 def test_a_chain_of_names_is_a_chain_of_runs(root, project, monkeypatch):
     monkeypatch.syspath_prepend(str(root / "tools"))
     import graph

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import freshness
 import presets
 from stages import (
     AFFINITY,
@@ -33,6 +34,7 @@ from stages import (
 from pnoc_lib import parameters
 from pnoc_lib.priors import strategies
 
+NO_DATA = ("07_paper_beside_ours", "08_audit", "10_mechanism")
 AT_WORK = Path(".snakemake/at-work.json")  # host and process of the Snakemake that was started last
 
 
@@ -106,6 +108,26 @@ class Graph:
             found |= {path for path in place.rglob("*") if path.suffix in (".py", ".csv")}
             found |= {place.with_suffix(".py")} & set(place.parent.glob("*.py"))
         return sorted(map(str, found))
+
+    @property
+    def record(self) -> Path | None:
+        """The file that tells of the data set's files (see freshness.py); None for one that 00 draws itself."""
+        runs_root = Path(self.config["runs_root"])
+        data = self._data_root()
+        return None if data is None or data.is_relative_to(runs_root) else runs_root / self.experiment / "data.json"
+
+    def note_data(self) -> bool:
+        """Look whether the files of the data set are those of the last time; True when they are not."""
+        return self.record is not None and freshness.note(self._data_root(), self.record)
+
+    def data(self, stage: str) -> list[str]:
+        """The record of the data set, for a stage that reads it."""
+        known = stage not in NO_DATA and self.record is not None and self.record.is_file()
+        return [str(self.record)] if known else []
+
+    def _data_root(self) -> Path | None:
+        given = self.config["common"].get("data_root") or (self.config.get("00_data") or {}).get("data_root")
+        return Path(_filled(given, self.experiment)) if given else None
 
     def resources(self, stage: str) -> dict[str, int]:
         """What a scheduler is asked for: mem_mb, runtime (minutes, three times what is expected), gpu where any."""

@@ -53,6 +53,8 @@ def main(arguments: list[str] | None = None) -> None:
         pipeline = graph.Graph(config)
     except presets.PresetError as error:
         sys.exit(str(error))
+    if pipeline.note_data():
+        print("Files of the data set have changed since the last run: what was made of them is made anew.")
     if not options.dry_run:
         unlock()
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--rerun-incomplete"]
