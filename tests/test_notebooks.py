@@ -9,6 +9,7 @@ import nbformat
 import pandas as pd
 import papermill
 import pytest
+import torch
 import yaml
 from IPython.core.interactiveshell import InteractiveShell
 from papermill.exceptions import PapermillExecutionError
@@ -131,6 +132,18 @@ def test_every_strategy_is_trained_and_its_terms_are_drawn(strategy, trained, mo
     assert judges == {None: ["f"], "oc": ["oc"], "noc": ["oc", "noc"]}[plan.eraser]
     run("02_infer_priors", strategy, seed=seed)
     assert len(list((trained / f"runs/smoke/02_infer_priors/{strategy}-s{seed}").rglob(runs.MANIFEST))) == 1
+
+
+@pytest.mark.slow
+def test_two_processes_train_once_together_where_there_is_no_gpu(trained, monkeypatch):
+    monkeypatch.chdir(trained)
+    left = run("01_train_priors", "cam", run="two", processes=2, batchnorm="fixed")
+    alone = run("01_train_priors", "cam", run="one", batchnorm="fixed")
+    told, other = (files.read_json(each["stage"].folder / "training.json") for each in (left, alone))
+    assert (told["processes"], other["processes"]) == (2, 1)
+    ours, theirs = (files.read_tensors(each["stage"].folder / "weights.safetensors")[0] for each in (left, alone))
+    for name in ours:
+        torch.testing.assert_close(ours[name], theirs[name], rtol=1e-3, atol=1e-4, msg=name)
 
 
 @pytest.mark.parametrize(
