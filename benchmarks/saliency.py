@@ -4,6 +4,8 @@
 
 - the contrastive terms, forward and backward, against a double loop over the images of a batch;
 - a training step in bfloat16 with quick depthwise convolutions against the same in plain float32;
+- a step of PoolNet on ten images of 160 x 120, together in bfloat16, against one by one in plain float32; and the same
+  with an encoder that stays as it is;
 - inference of proposals into a store against a loop over scales and mirrors in float32, one image at a time;
 - bytes of the store against full-size float32 maps.
 """
@@ -24,8 +26,8 @@ from torchvision.transforms.v2 import functional as TF
 
 from pnoc_lib import toyvoc
 from pnoc_lib.data import reading, stores
-from pnoc_lib.engine import depthwise, multiscale
-from pnoc_lib.saliency import c2am, contrast, inference
+from pnoc_lib.engine import batchnorm, depthwise, multiscale
+from pnoc_lib.saliency import c2am, contrast, inference, poolnet, refinement
 
 
 def seconds(function: Callable[[], object], repeats: int) -> float:
@@ -76,6 +78,28 @@ def literal_proposal(network: c2am.C2AM, image, scales) -> np.ndarray:
     return (total / (total.max() + 1e-5))[0].numpy()
 
 
+def pool_step(network: poolnet.PoolNet, *, literal: bool, fixed: bool = False) -> Callable[[], None]:
+    """Forward and backward passes of PoolNet on ten images, as they make one optimiser step."""
+    layout = torch.contiguous_format if literal else torch.channels_last
+    batchnorm.freeze_batchnorm(network.train().to(memory_format=layout))
+    network.encoder.requires_grad_(not fixed)
+    pairs = [(torch.randn(3, 120, 160), torch.rand(1, 120, 160)) for _ in range(10)]
+
+    def run() -> None:
+        network.zero_grad()
+        groups = [(x[None], target[None]) for x, target in pairs] if literal else refinement.alike(pairs)
+        for x, target in groups:
+            x = x.contiguous(memory_format=layout)
+            if literal:
+                logits = network(x)
+            else:
+                with depthwise.FastDepthwise(), torch.autocast("cpu", torch.bfloat16):
+                    logits = network(x)
+            refinement.saliency_loss(logits, target, 10).backward()
+
+    return run
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", default="", help="a VOC tree; without it images are drawn")
@@ -123,6 +147,12 @@ def main() -> None:
     network.to(memory_format=torch.contiguous_format)
     theirs["training step"] = seconds(step(False), options.repeats)
     network.eval()
+    pool = poolnet.PoolNet("tf_efficientnet_lite0", width=64, weights=package)
+    quick = {"PoolNet's step": False, "the same, encoder fixed": True}
+    ours |= {
+        name: seconds(pool_step(pool, literal=False, fixed=fixed), options.repeats) for name, fixed in quick.items()
+    }
+    theirs |= dict.fromkeys(quick, seconds(pool_step(pool, literal=True), options.repeats))
     with tempfile.TemporaryDirectory() as place:
         root = options.root or toyvoc.write(Path(place) / "toyvoc", train=options.images, val=1, progress=False)
         images, _ = reading.read("voc", root, options.split)
