@@ -27,13 +27,15 @@ from pnoc_lib.segmentation import deeplab, inference, losses
 SCALES = (0.5, 1.0, 1.5)
 
 
-def step_seconds(network, size: int, *, literal: bool, repeats: int = 3) -> float:
-    """Fastest of some steps on a batch of 8."""
+def step_seconds(network, size: int, *, literal: bool, fixed: bool = False, repeats: int = 3) -> float:
+    """Fastest of some steps on a batch of 8; fixed: the encoder stays as it is."""
     layout = torch.contiguous_format if literal else torch.channels_last
     network = network.train().to(memory_format=layout)
+    network.encoder.requires_grad_(not fixed).train(not fixed)
     images = torch.rand(8, 3, size, size).contiguous(memory_format=layout)
     masks = torch.randint(0, 21, (8, size, size))
-    optimizer = torch.optim.SGD(network.parameters(), lr=1e-4, momentum=0.9, nesterov=True)
+    learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.SGD(learning, lr=1e-4, momentum=0.9, nesterov=True)
     seconds = []
     for _ in range(repeats):
         begin = time.perf_counter()
@@ -78,9 +80,9 @@ def main() -> None:
     if given.weights:
         network = deeplab.load_network(given.weights)
     slow, fast = (step_seconds(network, given.size, literal=literal) for literal in (True, False))
-    print(
-        f"training step, 8 images of {given.size} px: literal {slow:.2f} s, ours {fast:.2f} s, {slow / fast:.1f} times"
-    )
+    head = step_seconds(network, given.size, literal=False, fixed=True)
+    told = f"literal {slow:.2f} s, ours {fast:.2f} s, {slow / fast:.1f} times"
+    print(f"training step, 8 images of {given.size} px: {told}; fixed encoder {head:.2f} s, {slow / head:.1f} times")
     with tempfile.TemporaryDirectory() as folder:
         ids = tuple(f"i{number}" for number in range(given.images))
         for id in ids:
