@@ -24,6 +24,7 @@ VARIANTS = {  # its runs in the demo's setting, by what the paper calls them
     "cam": "CAM", "cam-more": "CAM+", "oc-cse": "OC-CSE", "puzzle-n": "P", "p-oc-n": "P-OC", "p-noc-n-0.6": "P-NOC",
 }  # fmt: skip
 REPORTS = ("demo", "voc12-animals")
+CHAINS = ("demo", "demo-seeds", "voc12-animals")  # those whose whole chain is shown
 ROWS = {  # row of Table 3: what it is called, column and value of its group in paper/class_groups.csv
     "overall μ": ("scored classes and background", None, ""),
     "small": ("small classes", "size", "small"),
@@ -149,7 +150,7 @@ def seeds_scores(root: Path = ROOT) -> pd.DataFrame:
 def chain(root: Path = ROOT) -> str:
     """The whole chain in Markdown, one row a step: mIoU in percent, published and of each report that has the step."""
     columns = {}
-    for report in REPORTS:
+    for report in CHAINS:
         folder = root / "reports" / report / "tables"
         cells = {name: _step(folder, *where) for name, (_, where) in CHAIN.items()}
         if any(cells.values()):
@@ -167,9 +168,14 @@ def chain(root: Path = ROOT) -> str:
         f"In {report} the network ends at {cells[network]} %, and its masks have {cells[masks]} %, with image labels: "
         f"it learns for minutes, and on true masks it reaches {cells[truth]} % in as many."
         for report, cells in columns.items()
-        if cells[masks] and cells[network] and cells[truth] and float(cells[network]) < float(cells[masks])
+        if cells[masks] and cells[network] and cells[truth] and _mean(cells[network]) < _mean(cells[masks])
     ]
     return "\n" + "\n".join(lines) + "\n" + "".join(f"\n{sentence}\n" for sentence in said)
+
+
+def _mean(cell: str) -> float:
+    """The number before a spread, as in "40.0 ± 0.5"."""
+    return float(cell.split()[0])
 
 
 def _step(folder: Path, number: int, row: str, column: str) -> str:
