@@ -60,7 +60,7 @@ verify: $(INSTALLED)
 	@$(VENV) tools/verify.py $(if $(STRICT),--strict) -- "$$PRESET"
 
 test: $(INSTALLED)
-	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(VENV) -m pytest -n auto --dist loadfile --durations 20 $(PYTEST_ARGS)
+	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(VENV) -m pytest -n auto --dist loadfile --no-loadscope-reorder --durations 20 $(PYTEST_ARGS)
 
 lab: $(INSTALLED)
 	@$(VENV) -m jupyter lab notebooks
