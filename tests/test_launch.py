@@ -3,18 +3,20 @@
 import signal
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 import watched
 from torch import nn
 from torch.distributed.algorithms.ddp_comm_hooks import default_hooks
-from trees import voc_tree, write_image, write_list
+from trees import mask_of, voc_tree, write_image, write_list, write_mask
 
 from pnoc_lib import files
-from pnoc_lib.data import reading
+from pnoc_lib.data import reading, stores
 from pnoc_lib.engine import launch, loop
 from pnoc_lib.priors import networks, training
+from pnoc_lib.saliency import poolnet, refinement
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 NETWORK = {"backbone": "test_vit", "weights": "none", "seed": 0}  # no BatchNorm: two halves of a batch are the whole
@@ -62,6 +64,39 @@ def test_two_processes_do_what_one_does(images, tmp_path, changes):
         training.train(again, pairs, tmp_path / "two", given, oc=oc, cpu=True, progress=False)
     assert done == []
     assert_near(one.state_dict(), again.state_dict())
+
+
+def test_poolnet_on_two_processes_does_what_one_does(tmp_path):
+    """Images of many sizes: one process has more passes a step than the other, and they meet once all the same."""
+    root = voc_tree(tmp_path / "voc")
+    for image_id, size in {"a1": (40, 32), "a2": (40, 32), "a3": (32, 48)}.items():
+        write_image(root / "JPEGImages" / f"{image_id}.jpg", size=size)
+    for image_id in ("a4", "a5", "a6"):
+        write_image(root / "JPEGImages" / f"{image_id}.jpg", size=(56, 40))
+    write_list(root, "six", "a1\na2\na3\na4\na5\na6\n")
+    for image_id in ("a4", "a5", "a6"):
+        write_mask(root / "SegmentationClass" / f"{image_id}.png", mask_of(1, height=40, width=56))
+    six = reading.read("voc", str(root), "six", classes=["cat", "dog", "cow"])[0]
+    maps = stores.MapStore(tmp_path / "maps")
+    maps.renew({"weights": "none"})
+    for image_id in six.ids:
+        width, height = six.image(image_id).size
+        salient = np.zeros((1, height, width), np.float32)
+        salient[:, : height // 2] = 1
+        maps.write(image_id, salient, [0], (height, width), source=stores.source(six, image_id))
+    given = refinement.Settings(epochs=2, accumulation=4, lr=1e-3, precision="no")
+
+    def made():
+        return poolnet.PoolNet("test_resnet", width=8)
+
+    launch.run(2, refinement.train, made(), six, maps, tmp_path / "two", given, progress=False)
+    assert files.read_json(tmp_path / "two" / "training.json")["processes"] == 2
+    alone = refinement.train(made(), six, maps, tmp_path / "one", given, cpu=True, progress=False)
+    told = pd.read_csv(tmp_path / "two" / "steps.csv")
+    np.testing.assert_allclose(told["loss"], alone.steps["loss"], rtol=1e-3)
+    ours, theirs = (files.read_tensors(tmp_path / name / "poolnet.safetensors")[0] for name in ("two", "one"))
+    apart = torch.cat([(ours[name] - theirs[name]).float().abs().flatten() for name in ours]).mean()
+    assert apart < 2e-5  # of two steps of 1e-3; a gradient near zero may change its sign
 
 
 def test_two_processes_with_batchnorm_and_an_oc_of_their_own(images, tmp_path):

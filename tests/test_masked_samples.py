@@ -74,6 +74,11 @@ def test_scaling_is_said_in_one_way(scaling):
         pairs.PairTransform(8, **PLAIN, **scaling)
 
 
+def test_a_crop_has_a_side():
+    with pytest.raises(ValueError, match="crop_size must be positive, got 0"):
+        pairs.PairTransform(0, **PLAIN, factors=(1,))
+
+
 def test_items_are_the_same_at_every_time(tmp_path):
     images, masks = tiny.squares(tmp_path, 3)
     transform = pairs.PairTransform(32, **PLAIN, longer=(40, 60))

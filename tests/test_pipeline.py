@@ -211,7 +211,37 @@ def test_the_first_look_at_data_makes_no_run_stale(tmp_path, root, monkeypatch):
     assert freshness.note(tmp_path / "photos", record) and record.stat().st_mtime > 1.7e9
     (tmp_path / "photos/c.jpg").unlink()
     assert freshness.note(tmp_path / "photos", record)
+    record.write_text("{")
+    assert freshness.note(tmp_path / "photos", record) and not freshness.note(tmp_path / "photos", record)
     assert not freshness.note(tmp_path / "nowhere", tmp_path / "none.json") and not (tmp_path / "none.json").exists()
+
+
+def test_what_a_link_leads_to_is_looked_at_once(tmp_path, root, monkeypatch):
+    monkeypatch.syspath_prepend(root / "tools")
+    import freshness
+
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk/a.jpg").write_bytes(b"a")
+    (tmp_path / "disk/round").symlink_to(tmp_path / "disk")
+    (tmp_path / "voc").mkdir()
+    (tmp_path / "voc/JPEGImages").symlink_to(tmp_path / "disk")
+    freshness.note(tmp_path / "voc", tmp_path / "data.json")
+    assert json.loads((tmp_path / "data.json").read_text())["files"] == 1
+    (tmp_path / "disk/a.jpg").write_bytes(b"other")
+    assert freshness.note(tmp_path / "voc", tmp_path / "data.json")
+
+
+@pytest.mark.parametrize(("dataset", "kept"), [("voc", True), ("toyvoc", False)])
+def test_drawn_images_have_no_record(root, project, monkeypatch, dataset, kept):
+    monkeypatch.syspath_prepend(root / "tools")
+    import graph
+
+    common = yaml.safe_load(PRESET)["common"] | {"dataset": dataset}
+    notebook = project / "notebooks/00_data.ipynb"
+    notebook.write_text(notebook.read_text().replace("data_root: str = ''", "dataset: str = ''\\ndata_root: str = ''"))
+    pipeline = graph.Graph(yaml.safe_load(PRESET) | {"common": common})
+    assert not pipeline.note_data() and bool(pipeline.data("00_data")) == kept
+    assert pipeline.data("08_audit") == []
 
 
 def test_a_chain_of_names_is_a_chain_of_runs(root, project, monkeypatch):

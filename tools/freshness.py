@@ -23,7 +23,7 @@ def note(data: Path, record: Path) -> bool:
     if not files:
         return False
     now = {"files": len(files), "digest": hashlib.sha256(json.dumps(files).encode()).hexdigest()}
-    known = json.loads(record.read_text()) if record.is_file() else None
+    known = _read(record)
     if known == now:
         return False
     record.parent.mkdir(parents=True, exist_ok=True)
@@ -36,10 +36,25 @@ def note(data: Path, record: Path) -> bool:
     return known is not None
 
 
+def _read(record: Path) -> dict | None:
+    """What a record tells, nothing of one that is damaged; None where there is none."""
+    if not record.is_file():
+        return None
+    try:
+        return json.loads(record.read_text())
+    except ValueError:
+        return {}
+
+
 def _files(folder: Path) -> Iterator[tuple[str, int, int]]:
-    """Path within the folder, bytes and time (ns) of every file, hidden ones left out."""
-    for root, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+    """Path within the folder, bytes and time (ns) of every file, hidden ones left out, links followed once."""
+    seen = set()
+    for root, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        if (place := os.path.realpath(root)) in seen:
+            folders.clear()
+            continue
+        seen.add(place)
         for name in names:
             path = os.path.join(root, name)
             if not name.startswith(".") and os.path.isfile(path):

@@ -112,9 +112,8 @@ class Graph:
     @property
     def record(self) -> Path | None:
         """The file that tells of the data set's files (see freshness.py); None for one that 00 draws itself."""
-        runs_root = Path(self.config["runs_root"])
-        data = self._data_root()
-        return None if data is None or data.is_relative_to(runs_root) else runs_root / self.experiment / "data.json"
+        drawn = self.config["common"].get("dataset") == "toyvoc"
+        return None if drawn or not self._data_root() else Path(self.config["runs_root"], self.experiment, "data.json")
 
     def note_data(self) -> bool:
         """Look whether the files of the data set are those of the last time; True when they are not."""

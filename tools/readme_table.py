@@ -154,7 +154,8 @@ def chain(root: Path = ROOT) -> str:
         folder = root / "reports" / report / "tables"
         cells = {name: _step(folder, *where) for name, (_, where) in CHAIN.items()}
         if any(cells.values()):
-            columns[f"[{report}](reports/{report})"] = cells
+            count = max(_seeds(folder, *where) for _, where in CHAIN.values())
+            columns[f"[{report}](reports/{report})" + f", {count} seeds" * (count > 1)] = cells
     if not columns:
         return ""
     published = {name: cell for name, (cell, _) in CHAIN.items()}
@@ -165,8 +166,8 @@ def chain(root: Path = ROOT) -> str:
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     masks, network, truth = list(CHAIN)[-3:]
     said = [
-        f"In {report} the network ends at {cells[network]} %, and its masks have {cells[masks]} %, with image labels: "
-        f"it learns for minutes, and on true masks it reaches {cells[truth]} % in as many."
+        f"In {report.partition(',')[0]} the network ends at {cells[network]} %, and its masks have {cells[masks]} %, "
+        f"with image labels: it learns for minutes, and on true masks it reaches {cells[truth]} % in as many."
         for report, cells in columns.items()
         if cells[masks] and cells[network] and cells[truth] and _mean(cells[network]) < _mean(cells[masks])
     ]
@@ -178,15 +179,26 @@ def _mean(cell: str) -> float:
     return float(cell.split()[0])
 
 
-def _step(folder: Path, number: int, row: str, column: str) -> str:
-    """What a report measured for the row of a table that a pattern finds, with its spread; "" for none."""
+def _found(folder: Path, number: int, row: str, column: str) -> pd.DataFrame:
+    """The lines of a report's table that were measured for a column and for rows that a pattern finds."""
     path = folder / f"paper_table{number:02}.csv"
     if not path.is_file():
-        return ""
+        return pd.DataFrame()
     table = pd.read_csv(path, dtype=str, keep_default_na=False)
     found = table[(table["experiment"] == folder.parent.name) & (table["column"] == column)]
-    found = found[found["row"].str.fullmatch(row) & ~found["measured"].isin(["", "not run"])]
+    return found[found["row"].str.fullmatch(row) & ~found["measured"].isin(["", "not run"])]
+
+
+def _step(folder: Path, *where) -> str:
+    """What a report measured for a step of the chain, with its spread; "" for none."""
+    found = _found(folder, *where)
     return found["measured"].iloc[0] if len(found) else ""
+
+
+def _seeds(folder: Path, *where) -> int:
+    """How many seeds that is the mean of."""
+    found = _found(folder, *where)
+    return int(float(found["seeds"].iloc[0] or 1)) if len(found) else 0
 
 
 def ranks(root: Path = ROOT) -> str:
@@ -247,7 +259,8 @@ def report_readme(folder: Path, root: Path = ROOT) -> str:
     for _, paths in sorted(stages.items(), key=lambda item: (item[0][:1].isdigit(), item[0])):
         runs = [f"[{path.stem.partition('-')[2]}]({path.name})" for path in paths if "-" in path.stem]
         lines.append(f"- [{_title(paths[0])}]({paths[0].name})" + (f": {', '.join(runs)}" if runs else ""))
-    lines += ["", "Tables are in [tables](tables), figures in [figures](figures), each with its numbers as CSV."]
+    figures = ", figures in [figures](figures), each with its numbers as CSV" * (folder / "figures").is_dir()
+    lines += ["", f"Tables are in [tables](tables){figures}."]
     picture = next(iter(sorted((folder / "figures").glob("fig01_priors.png"))), None)
     lines += ["", f"![Figure 1: the same images, every method](figures/{picture.name})"] if picture else []
     return "\n".join(lines).replace("\n\n\n", "\n\n") + "\n"
