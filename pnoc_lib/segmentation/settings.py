@@ -20,7 +20,7 @@ class SegmentationSettings:
     make one optimiser step, their gradients averaged. crop_size: pixels.
     resize_min, resize_max: range of the longer side, pixels; not used where factors are given, of which one is drawn.
     jitter: whether colours are changed. label_smoothing: share of the target that all classes get, in [0, 1).
-    fixed_encoder: beyond the paper, the backbone stays as it is and the head alone learns, at a third of the work.
+    fixed_encoder: beyond the paper, the backbone stays as it is and the head alone learns, in half the time.
     lr: rate of pretrained weights; biases x2, new weights x `new_factor`, new biases twice that.
     rate_every: optimiser steps between two changes of the rate. The rest is as in `engine.loop.Pace`.
     Raises ValueError for an impossible value.
