@@ -8,6 +8,7 @@ import os
 import random
 import signal
 import time
+from multiprocessing import forkserver
 
 import pytest
 import tiny
@@ -21,7 +22,6 @@ from pnoc_lib.priors import networks, training
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(["pnoc_lib.priors.training", "pytest"])
 SHORT = {"epochs": 2, "batch_size": 6, "crop_size": 32, "resize_min": 30, "resize_max": 40, "momentum": 0.9, "lr": 0.02}
 
 
@@ -59,7 +59,9 @@ def start(*arguments, **options):
 
 @pytest.fixture(scope="module", autouse=True)
 def server():
-    """The imports, done before anything is timed."""
+    """The imports, done before anything is timed; in a server of these tests' own, if another module's runs already."""
+    forkserver._forkserver._stop()  # it would import everything anew for every process
+    SERVER.set_forkserver_preload(["pnoc_lib.priors.training", "pytest"])
     process = SERVER.Process(target=int)
     process.start()
     process.join(100)
