@@ -395,9 +395,9 @@ def split_files(root):
 
 def drawn_names(images, masks):
     """Class names stand in figures: whatever is accepted can be drawn, and stays what it is."""
-    from pnoc_lib.evaluation import curves, pictures
+    from pnoc_lib.evaluation import distributions, pictures
 
-    figure = curves.cooccurrence(np.zeros((len(images.classes),) * 2), images.classes, title="shared images (%)")
+    figure = distributions.cooccurrence(np.zeros((len(images.classes),) * 2), images.classes, title="shared images (%)")
     figure.canvas.draw()
     figure = pictures.show_grid({"image": [images.image(images.ids[0])]}, [", ".join(images.classes)])
     figure.canvas.draw()

@@ -701,7 +701,8 @@ def test_a_step_of_resnest_269(images, tmp_path):
     assert all(tensor.isfinite().all() for tensor in f.state_dict().values())
     for name, tensor in before.items():
         assert not torch.equal(f.state_dict()[name], tensor)
-    assert all(torch.equal(norm.running_var, norms(oc)[name].running_var) for name, norm in norms(noc).items())
+    of_oc = norms(oc)
+    assert all(torch.equal(norm.running_var, of_oc[name].running_var) for name, norm in norms(noc).items())
     assert not torch.equal(noc.head.weight, oc.head.weight)
     with torch.no_grad():
         assert f.eval()(torch.zeros(1, 3, 64, 96)).shape == (1, 2, 4, 6)

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from pnoc_lib.data import augment, index_masks
-from pnoc_lib.evaluation import analysis, curves, looks, pictures
+from pnoc_lib.evaluation import analysis, curves, distributions, looks, pictures
 
 CLASSES = ["cat", "dog", "cow"]
 GREY = Image.new("RGB", (6, 4), (100, 100, 100))
@@ -47,7 +47,7 @@ DRAWN = {
     "grid": lambda: pictures.show_grid({"image": [GREY, None], "cam": [np.zeros((4, 6))]}, ["a", "b"], cam_scale=True),
     "one cell": lambda: pictures.show_grid({"image": [GREY]}),
     "legend": lambda: pictures.class_legend(CLASSES),
-    "co-occurrence": lambda: curves.cooccurrence(np.array([[4, 2, 0], [2, 3, 0], [0, 0, 0]]), CLASSES),
+    "co-occurrence": lambda: distributions.cooccurrence(np.array([[4, 2, 0], [2, 3, 0], [0, 0, 0]]), CLASSES),
     "bars": lambda: curves.class_bars(PROPERTIES, GROUPS, reference=PROPERTIES * 1.1),
     "one column of bars": lambda: curves.class_bars(PROPERTIES[["O"]]),
     "training": lambda: curves.training_curves(*history(["miou"])),
@@ -56,8 +56,8 @@ DRAWN = {
     "terms": lambda: curves.game_curves(*game(["cls", "re_cls", "re", "cse", *ERASED])),
     "terms of the puzzle": lambda: curves.game_curves(*game(["cls", "re_cls", "re"])),
     "thresholds": lambda: curves.threshold_curves({"CAM": sweep(), "P-NOC": [sweep(), sweep(0.1)]}, fixed=0.3),
-    "properties": lambda: curves.against_properties(PROPERTIES["O"] / 10, PROPERTIES, GROUPS),
-    "one class": lambda: curves.against_properties(PROPERTIES["O"][:1] / 10, PROPERTIES[:1]),
+    "properties": lambda: distributions.against_properties(PROPERTIES["O"] / 10, PROPERTIES, GROUPS),
+    "one class": lambda: distributions.against_properties(PROPERTIES["O"][:1] / 10, PROPERTIES[:1]),
 }
 
 
@@ -233,10 +233,10 @@ def test_the_legend_names_background_classes_and_void():
 
 def test_cooccurrence_by_hand():
     """4 images show a cat, 2 of them a dog too: one half; absent classes and the diagonal are empty."""
-    axis = curves.cooccurrence(np.array([[4, 2, 0], [2, 3, 0], [0, 0, 0]]), CLASSES, title="train").axes[0]
-    drawn = np.ma.filled(axis.images[0].get_array().astype(float), np.nan)
+    axis = distributions.cooccurrence(np.array([[4, 2, 0], [2, 3, 0], [0, 0, 0]]), CLASSES, title="train").axes[0]
+    drawn = np.ma.filled(axis.collections[0].get_array().astype(float), np.nan).reshape(3, 3)
     np.testing.assert_allclose(drawn, [[np.nan, 50, 0], [200 / 3, np.nan, 0], [np.nan, np.nan, np.nan]])
-    assert sorted(text.get_text() for text in axis.texts) == ["50", "67"]
+    assert sorted(text.get_text() for text in axis.texts if text.get_text()) == ["50", "67"]
     assert [label.get_text() for label in axis.get_yticklabels()] == ["cat (4)", "dog (3)", "cow (0)"]
 
 
@@ -315,17 +315,32 @@ def test_threshold_curves_by_hand():
 
 def test_scatter_and_correlation_by_hand():
     """IoU 0.3, 0.2, 0.1 against O 3, 2, 1: a straight line, rho 100; against %S the order is broken."""
-    first, second = curves.against_properties(PROPERTIES["O"] / 10, PROPERTIES, GROUPS).axes
+    first, second = distributions.against_properties(PROPERTIES["O"] / 10, PROPERTIES, GROUPS).axes
     assert first.get_title() == "O   ρ = 100.0"
     assert second.get_title() == "%S   ρ = 50.0"
-    np.testing.assert_allclose(first.lines[0].get_ydata(), [10, 30])
-    np.testing.assert_allclose(first.collections[0].get_offsets(), [[3, 30], [2, 20], [1, 10]])
+    np.testing.assert_allclose(first.lines[0].get_ydata()[[0, -1]], [10, 30])
+    np.testing.assert_allclose(first.collections[-1].get_offsets(), [[3, 30], [2, 20], [1, 10]])
     assert [text.get_text() for text in first.texts] == CLASSES
+
+
+def test_seeds_beside_their_mean_by_hand():
+    """Two seeds, 0.3 and 0.5: dots at 30 and 50, mean 40, a bar of one standard deviation, 14.14, to each side."""
+    scores = pd.DataFrame({"method": ["CAM", "CAM", "P"], "chosen by": "fixed", "mIoU": [0.3, 0.5, 0.2]})
+    scores = pd.concat([scores, scores.assign(**{"chosen by": "oracle", "mIoU": 0.6})])
+    fixed, oracle = distributions.over_seeds(scores).axes
+    assert (fixed.get_title(), oracle.get_title()) == ("fixed", "oracle")
+    assert [label.get_text() for label in fixed.get_yticklabels()] == ["CAM", "P"]
+    dots = np.concatenate([drawn.get_offsets() for drawn in fixed.collections])
+    np.testing.assert_allclose(sorted(map(tuple, dots)), [(20, 1), (30, 0), (50, 0)])
+    lines = [np.asarray(line.get_xdata(), float) for line in fixed.lines]
+    ends = [(np.nanmin(x), np.nanmax(x)) for x in lines if np.isfinite(x).any()]
+    for low, high in [(40, 40), (40 - 200**0.5, 40 + 200**0.5), (20, 20)]:
+        assert any(np.allclose(pair, (low, high)) for pair in ends)
 
 
 def test_classes_without_a_value_are_left_out_of_a_scatter():
     ious = pd.Series({"cat": 0.3, "dog": np.nan, "cow": 0.1})
-    axis = curves.against_properties(ious, PROPERTIES).axes[0]
+    axis = distributions.against_properties(ious, PROPERTIES).axes[0]
     assert [text.get_text() for text in axis.texts] == ["cat", "cow"]
     assert axis.get_title() == "O"  # two points are no correlation
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
@@ -15,36 +14,6 @@ from matplotlib.lines import Line2D
 from pnoc_lib.evaluation import looks
 from pnoc_lib.evaluation.looks import CYCLE, GROUP_COLOURS, LINES
 from pnoc_lib.evaluation.pictures import _closed, plain
-
-
-def cooccurrence(counts: np.ndarray, names: Sequence[str], *, title: str = "") -> Figure:
-    """How often two classes share an image, as a share of the images of the row's class.
-
-    counts: (C, C) images that show both classes, occurrences on the diagonal. Rows of absent classes stay empty.
-    """
-    counts = np.asarray(counts, float)
-    occurrence = np.diag(counts)
-    share = np.divide(counts, occurrence[:, None], out=np.full_like(counts, np.nan), where=occurrence[:, None] > 0)
-    np.fill_diagonal(share, np.nan)
-    side = max(4.0, 0.27 * len(names) + 1.4)
-    with plt.rc_context(plain):
-        fig, axis = plt.subplots(figsize=(side + 1.0, side))
-        colours = matplotlib.colormaps["Blues"].with_extremes(bad="0.93")
-        drawn = axis.imshow(100 * share, cmap=colours, vmin=0, vmax=100)
-        for i, j in zip(*np.nonzero(np.nan_to_num(share) >= 0.1), strict=True):
-            dark = share[i, j] > 0.55
-            axis.text(
-                j, i, f"{100 * share[i, j]:.0f}", ha="center", va="center", fontsize=6, color="w" if dark else "0.2"
-            )
-        shown = [name.replace("$", r"\$") for name in names]  # no formula
-        axis.set_xticks(range(len(names)), shown, rotation=90)
-        axis.set_yticks(range(len(names)), [f"{n} ({int(o)})" for n, o in zip(shown, occurrence, strict=True)])
-        axis.grid(False)
-        axis.set(
-            xlabel="... this class as well", ylabel="of the images with this class (their number) show", title=title
-        )
-        fig.colorbar(drawn, shrink=0.8, label="share of the row's images (%)")
-    return _closed(fig)
 
 
 def class_bars(
@@ -253,33 +222,6 @@ def game_over_seeds(histories: Mapping[str, Sequence[pd.DataFrame]]) -> Figure:
         rows = -(-len(handles) // 7)
         fig.tight_layout(rect=(0, 0.08 * rows, 1, 1))
         fig.legend(handles=handles, loc="lower center", ncols=-(-len(handles) // rows))
-    return _closed(fig)
-
-
-def against_properties(
-    ious: pd.Series, properties: pd.DataFrame, groups: Mapping[str, Sequence[str]] | None = None
-) -> Figure:
-    """IoU of every class against each property, with a least-squares line and Pearson's rho (last rows of Table 3)."""
-    group_of = {name: group for group, members in (groups or {}).items() for name in members}
-    with plt.rc_context(plain):
-        columns = list(properties.columns)
-        fig, axes = plt.subplots(1, len(columns), figsize=(2.9 * len(columns), 2.9), sharey=True, squeeze=False)
-        for axis, column in zip(axes[0], columns, strict=True):
-            pair = pd.DataFrame({"x": properties[column], "y": 100 * ious}).dropna()
-            colours = [GROUP_COLOURS.get(group_of.get(name, ""), "0.55") for name in pair.index]
-            axis.scatter(pair["x"], pair["y"], c=colours, s=22, zorder=3)
-            title = column
-            if len(pair) > 2 and pair["x"].nunique() > 1:
-                slope, offset = np.polyfit(pair["x"], pair["y"], 1)
-                ends = np.array([pair["x"].min(), pair["x"].max()])
-                axis.plot(ends, slope * ends + offset, color="0.5", lw=1)
-                title += f"   ρ = {100 * pair['x'].corr(pair['y']):.1f}"
-            axis.set(title=title)
-        axes[0, 0].set(ylabel="IoU (%)")
-        fig.tight_layout()
-        for axis, column in zip(axes[0], columns, strict=True):  # when all sizes are final
-            pair = pd.DataFrame({"x": properties[column], "y": 100 * ious}).dropna()
-            looks.label_points(axis, pair["x"], pair["y"], pair.index)
     return _closed(fig)
 
 

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MultipleLocator
+from scipy import optimize
 
 from pnoc_lib.evaluation import looks
 from pnoc_lib.evaluation.looks import CYCLE, GROUP_COLOURS
@@ -166,15 +167,9 @@ def _lanes(values: np.ndarray, clear: float) -> list[int]:
 
 
 def _apart(values: np.ndarray, gap: float) -> np.ndarray:
-    """The ascending values, moved as little as possible (least squares) to be `gap` apart: blocks share their mean."""
-    blocks: list[list[float]] = []  # sum, count
-    for value in values - gap * np.arange(len(values)):
-        blocks.append([float(value), 1])
-        while len(blocks) > 1 and blocks[-2][0] / blocks[-2][1] > blocks[-1][0] / blocks[-1][1]:
-            total, count = blocks.pop()
-            blocks[-1] = [blocks[-1][0] + total, blocks[-1][1] + count]
-    means = np.concatenate([np.full(int(count), total / count) for total, count in blocks])
-    return means + gap * np.arange(len(values))
+    """The ascending values, moved as little as possible (least squares) to be `gap` apart."""
+    places = gap * np.arange(len(values))
+    return optimize.isotonic_regression(values - places).x + places
 
 
 def _closed(fig: Figure) -> Figure:
