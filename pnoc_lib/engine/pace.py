@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
 
 from pnoc_lib.data import samples
 from pnoc_lib.engine import schedules
@@ -41,6 +43,28 @@ class Pace:
         if self.precision not in PRECISIONS:
             raise ValueError(f"unknown precision {self.precision!r}: choose one of {', '.join(PRECISIONS)}")
         schedules.poly(0, 1, power=self.power)
+
+
+class Paced:
+    """What settings of trainings have in common: a dataclass among whose fields stand those of a `Pace`."""
+
+    @property
+    def pace(self) -> Pace:
+        """How long and how fast: the settings whose names are those of a `Pace`; ValueError for an impossible one."""
+        return Pace(**{one.name: getattr(self, one.name) for one in fields(Pace) if hasattr(self, one.name)})
+
+    @classmethod
+    def of(cls, parameters: Mapping[str, Any]):
+        """The settings among the parameters of a notebook, others are passed over; ValueError for an impossible one."""
+        return cls(**{one.name: parameters[one.name] for one in fields(cls) if one.name in parameters})
+
+    def _must(self, names: tuple[str, ...], *, be: str, hint: str = "") -> None:
+        """Raise ValueError for one of the names that is not "positive", "not negative" or "in [0, 1]"."""
+        fits = {"positive": lambda x: x > 0, "not negative": lambda x: x >= 0, "in [0, 1]": lambda x: 0 <= x <= 1}
+        for name in names:
+            if not fits[be](value := getattr(self, name)):
+                word = "must not be negative" if be == "not negative" else f"must be {be}"
+                raise ValueError(f"{name} {word}, got {value}" + (f": {hint}" if hint else ""))
 
 
 @dataclass(frozen=True)

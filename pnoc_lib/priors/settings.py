@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pnoc_lib.engine import backbones
-from pnoc_lib.engine.pace import PRECISIONS, Pace
+from pnoc_lib.engine.pace import PRECISIONS, Paced
 from pnoc_lib.priors import erasing, puzzle, strategies
 
 __all__ = ["PRECISIONS", "UNUSED_BY_CAM", "TrainingSettings"]
@@ -29,7 +29,7 @@ UNUSED_BY_CAM = (
 
 
 @dataclass(frozen=True)
-class TrainingSettings:
+class TrainingSettings(Paced):
     """Everything that decides a training but the images and the networks; the defaults are the paper's (Section 6.1).
 
     strategy: a name in `strategies.STRATEGIES`; augment and label_smoothing: None for the strategy's own (resolved at
@@ -82,8 +82,7 @@ class TrainingSettings:
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> TrainingSettings:
         """From the parameters of a notebook: those that are settings; augment "" is the strategy's own, as None is."""
-        own = {field.name: values[field.name] for field in fields(cls) if field.name in values}
-        return cls(**own | {"augment": values.get("augment") or None})
+        return super().of({**values, "augment": values.get("augment") or None})
 
     def __post_init__(self):
         plan = strategies.named(self.strategy)
@@ -91,12 +90,10 @@ class TrainingSettings:
         for name, value in own.items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
-        for name in ("crop_size", "lr", "new_factor", "k_noc", "noc_rate"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}: see Section 6.1 for the paper's")
-        for name in ("lambda_re", "lambda_cse_first", "lambda_cse", "lambda_noc"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}: 0 leaves its term out")
+        hint = "see Section 6.1 for the paper's"
+        self._must(("crop_size", "lr", "new_factor", "k_noc", "noc_rate"), be="positive", hint=hint)
+        lambdas = ("lambda_re", "lambda_cse_first", "lambda_cse", "lambda_noc")
+        self._must(lambdas, be="not negative", hint="0 leaves its term out")
         for name, choices in {
             "erase_scope": erasing.SCOPES,
             "batchnorm": ("normal", "fixed"),
@@ -111,12 +108,6 @@ class TrainingSettings:
                 f"crop_size {self.crop_size} cannot be tiled: the puzzle needs a multiple of "
                 f"{2 * backbones.OUTPUT_STRIDE}"
             )
-
-    @property
-    def pace(self) -> Pace:
-        """Length, batches, decay, precision and seed: what every training has."""
-        names = [field.name for field in fields(Pace) if field.name in vars(self)]
-        return Pace(**{name: getattr(self, name) for name in names})
 
     @property
     def terms(self) -> dict[str, str | bool]:

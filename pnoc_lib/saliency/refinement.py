@@ -21,6 +21,7 @@ from pnoc_lib.data.samples import mix
 from pnoc_lib.engine import batchnorm, checkpoints
 from pnoc_lib.engine.history import History
 from pnoc_lib.engine.loop import Loop, Moment, Pace
+from pnoc_lib.engine.pace import Paced
 from pnoc_lib.saliency import poolnet
 
 WEIGHTS = "poolnet.safetensors"
@@ -28,7 +29,7 @@ TOGETHER = 2**18  # pixels up to which images of one size run together; a photog
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(Paced):
     """Everything that decides a training but images, maps and network; defaults as published.
 
     epochs; accumulation: images an optimiser step, whose gradients are added; lr, weight_decay: of Adam, constant;
@@ -46,10 +47,8 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self):
-        if not self.lr > 0 or not self.weight_decay >= 0:
-            raise ValueError(
-                f"lr must be positive and weight_decay not negative, got {self.lr} and {self.weight_decay}"
-            )
+        self._must(("lr",), be="positive", hint="the paper's is 5e-5")
+        self._must(("weight_decay",), be="not negative")
         self.pace  # noqa: B018  checks what it holds
 
     @classmethod

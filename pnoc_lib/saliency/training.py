@@ -18,7 +18,8 @@ from pnoc_lib.data.images import LabeledImages
 from pnoc_lib.data.problems import DataError
 from pnoc_lib.engine import backbones, checkpoints
 from pnoc_lib.engine.history import History
-from pnoc_lib.engine.loop import Loop, Moment, Pace
+from pnoc_lib.engine.loop import Loop, Moment
+from pnoc_lib.engine.pace import Paced
 from pnoc_lib.saliency import c2am, contrast, samples
 
 METHODS = ("c2am", "c2am-h")
@@ -26,7 +27,7 @@ WEIGHTS = "weights.safetensors"
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(Paced):
     """Everything that decides a training but the images, the hints and the network; defaults as in the paper.
 
     method: "c2am" or "c2am-h".
@@ -63,15 +64,9 @@ class Settings:
         resize = int(1.15 * self.crop_size) if self.hinted else round(self.crop_size * 8 / 7)
         for name, own in {"resize": resize, "head_factor": 10.0 if self.hinted else 1.0}.items():
             object.__setattr__(self, name, getattr(self, name) or own)
-        for name in ("lr", "head_factor"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}: the paper's lr is 0.001")
-        for name in ("alpha", "lambda_h", "momentum", "weight_decay"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
-        for name in ("delta_fg", "hint_smoothing"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must be in [0, 1], got {getattr(self, name)}")
+        self._must(("lr", "head_factor"), be="positive", hint="the paper's lr is 0.001")
+        self._must(("alpha", "lambda_h", "momentum", "weight_decay"), be="not negative")
+        self._must(("delta_fg", "hint_smoothing"), be="in [0, 1]")
         self.pace  # noqa: B018  checks what it holds
 
     @classmethod
@@ -80,7 +75,7 @@ class Settings:
 
         A run of C2AM-H needs the name of the run that gives the hints under "hints", C2AM takes none.
         """
-        made = cls(**{name: parameters[name] for name in cls.__dataclass_fields__})
+        made = super().of(parameters)
         if made.hinted != bool(parameters["hints"]):
             word = "needs" if made.hinted else "takes no"
             raise ValueError(f"method {made.method} {word} hints, got {parameters['hints']!r}")
@@ -90,12 +85,6 @@ class Settings:
     def hinted(self) -> bool:
         """Whether hints take part: C2AM-H."""
         return self.method == "c2am-h"
-
-    @property
-    def pace(self) -> Pace:
-        """How long and how fast."""
-        names = ("epochs", "batch_size", "accumulation", "power", "precision", "seed")
-        return Pace(**{name: getattr(self, name) for name in names})
 
 
 def train(

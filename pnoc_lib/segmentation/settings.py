@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
-from pnoc_lib.engine.pace import Pace
+from pnoc_lib.engine.pace import Paced
 from pnoc_lib.segmentation.deeplab import ARCHITECTURES
 
 DATASETS = ("voc12", "coco14")
 
 
 @dataclass(frozen=True)
-class SegmentationSettings:
+class SegmentationSettings(Paced):
     """Everything that decides a training but images, masks and network; the defaults are those of V3+ on VOC12.
 
     epochs: passes over the images. batch_size: images over all processes and per iteration; `accumulation` iterations
@@ -25,6 +24,8 @@ class SegmentationSettings:
     rate_every: optimiser steps between two changes of the rate. The rest is as in `engine.loop.Pace`.
     Raises ValueError for an impossible value.
     """
+
+    average_accumulated: ClassVar[bool] = True
 
     architecture: str = "deeplabv3+"
     epochs: int = 50
@@ -50,39 +51,16 @@ class SegmentationSettings:
     def __post_init__(self) -> None:
         if self.architecture not in ARCHITECTURES:
             raise ValueError(f"unknown architecture {self.architecture!r}: choose one of {', '.join(ARCHITECTURES)}")
-        for name in ("crop_size", "lr", "new_factor"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}: see Section 6.3 for the paper's")
+        self._must(("crop_size", "lr", "new_factor"), be="positive", hint="see Section 6.3 for the paper's")
         if not 0 <= self.label_smoothing < 1:
             raise ValueError(f"label_smoothing must be in [0, 1), got {self.label_smoothing}: the paper's value is 0.1")
         object.__setattr__(self, "factors", tuple(self.factors))
         _ = self.pace  # checks the rest
 
     @property
-    def pace(self) -> Pace:
-        """How long and how fast; accumulated gradients are averaged (Section 23)."""
-        return Pace(
-            self.epochs,
-            self.batch_size,
-            self.accumulation,
-            True,
-            self.power,
-            self.rate_every,
-            self.precision,
-            self.seed,
-        )
-
-    @property
     def longer(self) -> tuple[int, int] | None:
         """Range of the longer side, or None where a factor is drawn."""
         return None if self.factors else (self.resize_min, self.resize_max)
-
-
-def of(given: Mapping[str, Any]) -> SegmentationSettings:
-    """The settings among the parameters of a notebook; names that are no setting are passed over."""
-    return SegmentationSettings(
-        **{one.name: given[one.name] for one in fields(SegmentationSettings) if one.name in given}
-    )
 
 
 def paper(architecture: str, dataset: str = "voc12") -> SegmentationSettings:
