@@ -7,7 +7,9 @@ from PIL import Image
 
 from pnoc_lib.data import stores
 from pnoc_lib.data.images import Masks
-from pnoc_lib.evaluation import metrics, saliency, saliency_pictures
+from pnoc_lib.data.problems import DataError
+from pnoc_lib.evaluation import analysis, metrics, saliency, saliency_pictures
+from pnoc_lib.evaluation import masks as scoring
 
 CAMS = np.array(
     [[[0.9, 0.1, 0.0], [0.5, 0.5, 0.0], [0.2, 0.0, 0.0]], [[0.3, 0.4, 0.0], [0.5, 0.6, 0.1], [0.2, 0.0, 0.9]]],
@@ -109,6 +111,18 @@ def test_errors_say_what_to_do(tmp_path):
         saliency.with_ground_truth(store, masks(x=MASK), "c", ids=["x"])
     with pytest.raises(ValueError, match=r"1 of 2 images have no map: y; finish the store, or give the images"):
         saliency.with_ground_truth(store, masks(x=MASK, y=MASK), "b", ids=["x", "y"])
+
+
+def test_masks_that_are_void_altogether_are_not_scored_silently(tmp_path):
+    store, void = stored(tmp_path, x=np.ones((3, 3))), masks(x=np.full((3, 3), 255, np.uint8))
+    for scored in (
+        lambda: saliency.with_priors(store, store, void, ids=["x"]),
+        lambda: scoring.scores(void, void),
+        lambda: analysis.pixel_counts(void, progress=False),
+    ):
+        with pytest.raises(DataError, match=r"every pixel of .*masks is void \(255\)"):
+            scored()
+    assert scoring.scores(void, masks(x=MASK))[1]["miou"] == pytest.approx(3 / 8 / 3)  # guesses may be: background
 
 
 def test_the_rows_of_a_run_by_hand(tmp_path):

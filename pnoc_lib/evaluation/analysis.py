@@ -69,7 +69,8 @@ def pixel_counts(masks: Masks, *, workers: int | None = None, progress: bool = T
 
     workers: threads, by default one a processor, at most 8.
     Returns one row an id, int64 pixels in the columns background, the classes, void, and size = H x W.
-    Raises DataError for masks that cannot be read or hold what is no class, or a class that bears the name of a column.
+    Raises DataError for masks that cannot be read, hold what is no class, or are void altogether, and for a class that
+    bears the name of a column.
     """
     columns = [BACKGROUND, *masks.classes, "void", "size"]
     if len(set(columns)) != len(columns):
@@ -82,6 +83,8 @@ def pixel_counts(masks: Masks, *, workers: int | None = None, progress: bool = T
 
     rows = gather(count, masks.ids, workers=workers, progress="count pixels" if progress else None)
     table = np.stack(rows) if rows else np.zeros((0, len(columns)), dtype=np.int64)
+    if rows and not table[:, :-2].any():
+        raise DataError(f"every pixel of all {len(rows)} masks is void (255): against these nothing can be scored")
     return pd.DataFrame(table, index=pd.Index(masks.ids, name="id"), columns=columns)
 
 

@@ -26,7 +26,7 @@ def confusion(
 
     guesses: predicted masks; where one is void (a pseudo mask may be uncertain), the pixel counts as background.
     ids: the images to score, by default all of `truth`. workers: threads, by default one a processor, at most 8.
-    Raises DataError that names the masks that are missing, unreadable or of another size.
+    Raises DataError that names the masks that are missing, unreadable or of another size, or when all pixels are void.
     """
     count, lock = len(truth.classes) + 1, threading.Lock()
     total = np.zeros((count, count), np.int64)
@@ -42,7 +42,14 @@ def confusion(
     problems.gather(
         add, list(truth.ids if ids is None else ids), workers=workers, progress="score" if progress else None
     )
-    return total
+    return scorable(total)
+
+
+def scorable(confusion: np.ndarray) -> np.ndarray:
+    """The confusion matrix of a split as it is; DataError where no pixel is in it, whose scores would be no numbers."""
+    if not confusion.any():
+        raise DataError("nothing can be scored: every pixel of the masks is void (255); are they those of this split?")
+    return confusion
 
 
 def scores(

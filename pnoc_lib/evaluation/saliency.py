@@ -12,6 +12,7 @@ from scipy.ndimage import binary_dilation, binary_erosion
 
 from pnoc_lib.data import problems, stores
 from pnoc_lib.data.images import VOID, Masks
+from pnoc_lib.evaluation import masks as scoring
 from pnoc_lib.evaluation import metrics
 
 READINGS = ("a", "b")  # of the rows of Table 6 whose priors are the ground truth
@@ -35,7 +36,7 @@ def with_priors(
 ) -> np.ndarray:
     """Confusion matrix (C + 1, C + 1), pixels [true, predicted], of priors combined with saliency maps.
 
-    ids: the images to score. Raises DataError when one of them has no prior or no saliency map.
+    ids: the images to score. Raises DataError when one has no prior or no saliency map, or all pixels are void.
     """
     count = len(masks.classes) + 1
     total, lock = np.zeros((count, count), np.int64), threading.Lock()
@@ -48,7 +49,7 @@ def with_priors(
             np.add(total, one, out=total)
 
     _each(add, ids, (priors, saliency), progress)
-    return total
+    return scoring.scorable(total)
 
 
 def with_ground_truth(
