@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from pnoc_lib.data import stores
 from pnoc_lib.data.images import LabeledImages
-from pnoc_lib.engine import batchnorm, checkpoints
+from pnoc_lib.engine import batchnorm, checkpoints, pointwise
 
 STORE_STRIDE = 4  # pixels of the image per pixel of a stored map
 SCALES = (0.5, 1.0, 1.5, 2.0)  # the paper's
@@ -31,8 +31,8 @@ PRECISIONS = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16
 class Predictor:
     """A network made ready for inference: BatchNorm folded, channels last, weights in the given precision.
 
-    network: with `features` (images -> features), `head` (features -> maps), `stride`, `mean` and `std`; in any mode,
-    left untouched. precision: of the features, "no" (float32), "bf16" or "fp16"; the head stays float32.
+    network: with an `encoder`, `features` (images -> features), `head` (features -> maps), `stride`, `mean` and `std`;
+    in any mode, left untouched. precision: of the features, "no" (float32), "bf16" or "fp16"; the head stays float32.
     device: by default the GPU, where there is one.
     `digest` tells networks apart by their weights.
     Calling it takes (N, 3, H, W) uint8 RGB on any device and gives raw maps (N, K, h, w) float32 on `device`.
@@ -51,6 +51,10 @@ class Predictor:
         for name, part in self.network.named_children():
             if name != "head":
                 part.to(self.dtype)
+        if self.device.type == "cpu" and self.dtype == torch.bfloat16:  # float32 has other kernels: not the same bits
+            example = torch.linspace(-2, 2, 3 * side * side).view(1, 3, side, side).to(self.dtype)
+            example = example.contiguous(memory_format=torch.channels_last)
+            self.network.encoder = pointwise.fuse_activations(self.network.encoder, example)
         self.mean = torch.tensor(network.mean, device=self.device)[:, None, None] * 255
         self.std = torch.tensor(network.std, device=self.device)[:, None, None] * 255
 

@@ -1,0 +1,72 @@
+"""A convolution and its activation as one kernel: the same bits, and nothing where they are not a pair."""
+
+import pytest
+import timm
+import torch
+from torch import nn
+
+from pnoc_lib.engine import batchnorm, multiscale, pointwise
+from pnoc_lib.priors import networks
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def image(height=64, width=64, dtype=torch.float32):
+    x = torch.randn(1, 3, height, width, generator=torch.Generator().manual_seed(height))
+    return x.to(dtype).contiguous(memory_format=torch.channels_last)
+
+
+def ones(network):
+    return sum(isinstance(module, pointwise.ConvolutionWithActivation) for module in network.modules())
+
+
+@pytest.mark.parametrize(("name", "pairs"), [("tf_efficientnet_lite0", 27), ("resnet18", 9), ("test_efficientnet", 0)])
+def test_the_same_bits_at_any_size(name, pairs):
+    dtype = torch.bfloat16
+    network = timm.create_model(name, features_only=True, exportable=False).eval()
+    plain = batchnorm.fold_batchnorm(network, image()).to(dtype).to(memory_format=torch.channels_last)
+    fused = pointwise.fuse_activations(plain, image(dtype=dtype))
+    assert ones(fused) >= pairs and (ones(fused) > 0) == (pairs > 0) and ones(plain) == 0
+    with torch.inference_mode():
+        for height, width in ((64, 64), (75, 101), (32, 160)):
+            x = image(height, width, dtype)
+            for one, other in zip(plain(x), fused(x), strict=True):
+                assert torch.equal(one, other)
+
+
+class Branch(nn.Module):
+    """What the convolution gives is used beside the activation, or the activation is used twice."""
+
+    def __init__(self, shared):
+        super().__init__()
+        self.first, self.second, self.act, self.shared = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1), nn.ReLU(), shared
+
+    def forward(self, x):
+        before = self.first(x)
+        if self.shared:
+            return self.act(self.second(self.act(before) - 1))
+        return before + self.act(before)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_what_is_no_pair_stays_as_it_is(shared):
+    network = Branch(shared).eval()
+    fused = pointwise.fuse_activations(network, image())
+    assert fused is network and ones(fused) == 0
+
+
+def test_without_the_operator_the_network_stays_as_it_is(monkeypatch):
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU6()).eval()
+    assert ones(pointwise.fuse_activations(network, image())) == 1
+
+    def lacks(*arguments):
+        raise NotImplementedError("no oneDNN here")
+
+    monkeypatch.setattr(pointwise.ConvolutionWithActivation, "forward", lacks)
+    assert pointwise.fuse_activations(network, image()) is network
+
+
+def test_a_predictor_uses_it_on_a_cpu_in_bf16():
+    network = networks.CAMNetwork("tf_efficientnet_lite0", 3)
+    of = {precision: multiscale.Predictor(network, precision=precision, device="cpu") for precision in ("bf16", "no")}
+    assert ones(of["bf16"].network) >= 27 and ones(of["no"].network) == 0 and ones(network) == 0
