@@ -65,8 +65,10 @@ def scores(
     return by_class, metrics.mean_scores(by_class, score_classes or None)
 
 
-def right_share(guesses: Masks, truth: Masks, id: str) -> float:
-    """Share of the pixels of one image that have their true class, void left out; NaN where all is void."""
-    mask = truth.mask(id)
-    seen = mask != VOID
-    return float((guesses.mask(id) == mask)[seen].mean()) if seen.any() else float("nan")
+def image_miou(guesses: Masks, truth: Masks, id: str) -> float:
+    """Mean IoU over the classes in the true mask of one image, background included; NaN where all of it is void.
+
+    A void pixel of the guess counts as background.
+    """
+    guess = guesses.mask(id)
+    return metrics.miou(np.where(guess == VOID, 0, guess), truth.mask(id), len(truth.classes) + 1)

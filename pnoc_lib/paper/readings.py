@@ -123,7 +123,12 @@ def _pair(by_seed: pd.DataFrame, own: str, other: str) -> str:
     says = {chance.HOLDS: "lies above", chance.FAILS: "lies below", chance.EQUAL: "equals"}
     middle = says.get(word, "cannot be told from")
     spread = f" ± {differences.std():.1f}" if len(differences) > 1 else ""
-    return f"{own} {middle} {other} ({differences.mean():+.1f}{spread} points)"
+    shared = len(differences)
+    if shared < by_seed[[own, other]].notna().sum().max():  # the means above are of more seeds
+        where = " on the one seed that both have" if shared == 1 else f" on the {shared} seeds that both have"
+    else:
+        where = ""
+    return f"{own} {middle} {other} ({differences.mean():+.1f}{spread} points{where})"
 
 
 def _means(runs: Sequence[pd.DataFrame], column: str) -> tuple[float, float]:
