@@ -86,7 +86,7 @@ def test_weak_network_then_its_error_budget(place):
     masks = one.masks(ids[0])
     np.testing.assert_array_equal(masks[2], shifted(truth.mask(ids[0]), 2))
     assert len(masks) == 4 and all(mask.shape == truth.mask(ids[0]).shape for mask in masks)
-    budgets = run("09_error_budget", **BASE, networks=["p-noc"])["budgets"]
+    budgets = run("09_error_budget", **BASE, networks=["p-noc"], cost_of=["voc12"])["budgets"]
     seen = sum(int((truth.mask(i) != 255).sum()) for i in ids)
     assert budgets["p-noc"].counts.sum() == seen
     with pytest.raises(ValueError, match="learned from the truth and has no chain"):
