@@ -58,6 +58,16 @@ CHAIN = {  # step: the paper's cell (table, row, column); ours (table, pattern o
     ),
     TRUTH: ((8, "DeepLabV3+", "Val"), (8, r"DeepLabV3\+", "Val")),
 }  # fmt: skip
+ORDER = {  # what is compared: as in CHAIN; "" where the paper prints no such row
+    "pseudo masks of P": ((7, "P", "VOC12 Train"), (7, "P", "VOC12 Train")),
+    "pseudo masks of P-OC": ((7, "P-OC", "VOC12 Train"), (7, "P-OC", "VOC12 Train")),
+    "pseudo masks of P-NOC": (None, (7, r"P-OC \+NOC", "VOC12 Train")),
+    "pseudo masks of P-OC with C2AM-H": ((7, "P-OC +C2AM-H", "VOC12 Train"), (7, r"P-OC \+C2AM-H", "VOC12 Train")),
+    "pseudo masks of P-NOC with C2AM-H": (None, (7, r"P-OC \+C2AM-H \+NOC", "VOC12 Train")),
+    "DeepLabV3+ on masks of P": (None, (8, r"P V3\+", "Val")),
+    "DeepLabV3+ on masks of P-OC": (None, (8, r"P-OC V3\+", "Val")),
+    "DeepLabV3+ on masks of P-NOC with C2AM-H": ((8, "P-NOC+LS+C2AM-H V3+", "Val"), (8, r"P-NOC\+C2AM-H V3\+", "Val")),
+}
 OTHERS = "other classes"  # a group that has the paper's name and not its members
 KINDS = {"size": "size", "group": "semantic"}  # column of class_groups.csv: grouping of a report
 
@@ -156,21 +166,10 @@ def seeds_scores(root: Path = ROOT) -> pd.DataFrame:
 
 def chain(root: Path = ROOT) -> str:
     """The whole chain in Markdown, one row a step: mIoU in percent, published and of each report that has the step."""
-    columns = {}
-    for report in CHAINS:
-        folder = root / "reports" / report / "tables"
-        cells = {name: _step(folder, *where) for name, (_, where) in CHAIN.items()}
-        if any(cells.values()):
-            count = max(_seeds(folder, *where) for _, where in CHAIN.values())
-            columns[f"[{report}](reports/{report})" + f", {count} seeds" * (count > 1)] = cells
+    columns = _columns(CHAIN, root)
     if not columns:
         return ""
-    published = {name: cell for name, (cell, _) in CHAIN.items()}
-    head = ["mIoU (%) of P-NOC on its way", "paper, with label smoothing", *columns]
-    lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
-    for name, (number, row, column) in published.items():
-        cells = [f"{float(paper.table(number).at[row, column]):.1f}", *(cells[name] for cells in columns.values())]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    lines = _steps(CHAIN, columns, "mIoU (%) of P-NOC on its way", "paper, with label smoothing")
     said = []
     for report, cells in columns.items():
         if cells[NETWORK] and cells[TRUTH]:
@@ -181,6 +180,34 @@ def chain(root: Path = ROOT) -> str:
     if said:
         said.append("Priors, saliency and pseudo masks are told which classes an image shows; a network is not.")
     return "\n" + "\n".join(lines) + "\n" + ("\n" + " ".join(said) + "\n" if said else "")
+
+
+def order(root: Path = ROOT) -> str:
+    """Tables 7 and 8 as one in Markdown: the rows whose order the paper is about, published and of each report."""
+    columns = _columns(ORDER, root)
+    rows = {name: cells for name, cells in ORDER.items() if any(column[name] for column in columns.values())}
+    return "\n".join(_steps(rows, columns, "mIoU (%)", "paper")) + "\n\n" if rows else ""
+
+
+def _columns(rows: dict, root: Path) -> dict[str, dict[str, str]]:
+    """What each report has for the rows, under the report's name and its number of seeds."""
+    columns = {}
+    for report in CHAINS:
+        folder = root / "reports" / report / "tables"
+        cells = {name: _step(folder, *where) for name, (_, where) in rows.items()}
+        if any(cells.values()):
+            count = max(_seeds(folder, *where) for _, where in rows.values())
+            columns[f"[{report}](reports/{report})" + f", {count} seeds" * (count > 1)] = cells
+    return columns
+
+
+def _steps(rows: dict, columns: dict[str, dict[str, str]], *head: str) -> list[str]:
+    """The lines of a table: a row's name, the paper's number and that of each column."""
+    lines = ["| " + " | ".join([*head, *columns]) + " |", "|---|" + "---:|" * (len(columns) + 1)]
+    for name, (cell, _) in rows.items():
+        printed = f"{float(paper.table(cell[0]).at[cell[1], cell[2]]):.1f}" if cell else ""
+        lines.append("| " + " | ".join([name, printed, *(column[name] for column in columns.values())]) + " |")
+    return lines
 
 
 def _found(folder: Path, number: int, row: str, column: str) -> pd.DataFrame:
@@ -196,7 +223,8 @@ def _found(folder: Path, number: int, row: str, column: str) -> pd.DataFrame:
 def _step(folder: Path, *where) -> str:
     """What a report measured for a step of the chain, with its spread; "" for none."""
     found = _found(folder, *where)
-    return found["measured"].iloc[0] if len(found) else ""
+    text = found["measured"].iloc[0] if len(found) else ""
+    return re.sub(r"\d+\.\d+", lambda number: f"{float(number[0]):.1f}", text)
 
 
 def _seeds(folder: Path, *where) -> int:
@@ -228,6 +256,7 @@ def updated(text: str, root: Path = ROOT) -> str:
         + BEGIN
         + chain(root).lstrip()
         + "\n"
+        + order(root)
         + table(root)
         + ranks(root)
         + strategies(root)
