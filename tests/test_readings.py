@@ -38,6 +38,14 @@ def test_a_pair_is_judged_by_its_spread(noc, word):
     assert word in readings.scores(table(P_OC=[(40, 36)] * len(noc), P_NOC=noc))
 
 
+def test_a_pair_says_on_how_many_seeds_it_rests_where_the_means_have_more():
+    """P-OC 40, 40, 46 and P-NOC 42: their means are equal, on the one shared seed they differ by 2."""
+    said = readings.scores(table(P_OC=[(40, 36), (40, 36), (46, 42)], P_NOC=[(42, 38)]))
+    assert "P-NOC lies above P-OC (+2.0 points on the one seed that both have)" in said
+    both = readings.scores(table(P_OC=[(40, 36), (40, 36), (46, 42)], P_NOC=[(42, 38), (43, 39)]))
+    assert "(+2.5 ± 0.7 points on the 2 seeds that both have)" in both
+
+
 def test_too_large_or_incomplete():
     large = table(CAM=[(40, 36)], P=[(40, 36)])
     assert "too large rather than incomplete: not the paper's problem" in readings.faults(large)

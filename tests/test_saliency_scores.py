@@ -125,6 +125,14 @@ def test_masks_that_are_void_altogether_are_not_scored_silently(tmp_path):
     assert scoring.scores(void, masks(x=MASK))[1]["miou"] == pytest.approx(3 / 8 / 3)  # guesses may be: background
 
 
+def test_the_miou_of_one_image_by_hand():
+    """Truth: 3 pixels of background, 2 of a, 3 of c, 1 void; the guess has a right, c void, which is background."""
+    guess = np.array([[1, 255, 0], [1, 255, 0], [2, 0, 255]], np.uint8)
+    found = scoring.image_miou(masks(x=guess), masks(x=MASK), "x")
+    assert found == pytest.approx((3 / 6 + 1 + 0) / 3)
+    assert np.isnan(scoring.image_miou(masks(x=guess), masks(x=np.full((3, 3), 255, np.uint8)), "x"))
+
+
 def test_the_rows_of_a_run_by_hand(tmp_path):
     binary = ((MASK > 0) & (MASK != 255)).astype(np.float32)
     maps = {"P.": stored(tmp_path / "p", x=binary), "R.": stored(tmp_path / "r", x=0.2 + 0.6 * binary)}

@@ -58,13 +58,13 @@ CHAIN = {  # step: the paper's cell (table, row, column); ours (table, pattern o
     ),
     TRUTH: ((8, "DeepLabV3+", "Val"), (8, r"DeepLabV3\+", "Val")),
 }  # fmt: skip
-ORDER = {  # what is compared: as in CHAIN; "" where the paper prints no such row
+ORDER = {  # what is compared: as in CHAIN; None where the paper prints no such row
     "pseudo masks of P": ((7, "P", "VOC12 Train"), (7, "P", "VOC12 Train")),
     "pseudo masks of P-OC": ((7, "P-OC", "VOC12 Train"), (7, "P-OC", "VOC12 Train")),
     "pseudo masks of P-NOC": (None, (7, r"P-OC \+NOC", "VOC12 Train")),
     "pseudo masks of P-OC with C2AM-H": ((7, "P-OC +C2AM-H", "VOC12 Train"), (7, r"P-OC \+C2AM-H", "VOC12 Train")),
     "pseudo masks of P-NOC with C2AM-H": (None, (7, r"P-OC \+C2AM-H \+NOC", "VOC12 Train")),
-    "DeepLabV3+ on masks of P": (None, (8, r"P V3\+", "Val")),
+    "DeepLabV3+ on masks of P": ((8, "Puzzle-CAM", "Val"), (8, "Puzzle-CAM", "Val")),
     "DeepLabV3+ on masks of P-OC": (None, (8, r"P-OC V3\+", "Val")),
     "DeepLabV3+ on masks of P-NOC with C2AM-H": ((8, "P-NOC+LS+C2AM-H V3+", "Val"), (8, r"P-NOC\+C2AM-H V3\+", "Val")),
 }
@@ -221,7 +221,7 @@ def _found(folder: Path, number: int, row: str, column: str) -> pd.DataFrame:
 
 
 def _step(folder: Path, *where) -> str:
-    """What a report measured for a step of the chain, with its spread; "" for none."""
+    """What a report measured for a step of the chain, with its spread, to one decimal; "" for none."""
     found = _found(folder, *where)
     text = found["measured"].iloc[0] if len(found) else ""
     return re.sub(r"\d+\.\d+", lambda number: f"{float(number[0]):.1f}", text)

@@ -20,10 +20,10 @@ class ConvolutionWithActivation(nn.Module):
     def __init__(self, convolution: nn.Conv2d, activation: nn.Module):
         super().__init__()
         self.convolution = convolution
-        self.told = ACTIVATIONS[type(activation)]
+        self.kernel = ACTIVATIONS[type(activation)]
 
     def forward(self, images: Tensor) -> Tensor:
-        one, (name, bounds) = self.convolution, self.told
+        one, (name, bounds) = self.convolution, self.kernel
         how = (one.padding, one.stride, one.dilation, one.groups)
         return torch.ops.mkldnn._convolution_pointwise(images, one.weight, one.bias, *how, name, bounds, "")
 

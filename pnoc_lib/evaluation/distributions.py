@@ -18,9 +18,9 @@ from pnoc_lib.evaluation.pictures import _closed, plain
 def over_seeds(scores: pd.DataFrame, *, value: str = "mIoU") -> Figure:
     """One panel for every way to choose the threshold: a dot for each seed of a method, a bar for mean ± deviation.
 
-    scores: a row for a method, a seed and a way: columns "method", "seed", "chosen by" and `value`, a fraction. A bar
-    one standard deviation (n - 1) to each side; a method of one seed has none. Methods stand in the paper's order, in
-    the colours of their names (`looks`).
+    scores: a row for a method, a seed and a way: columns "method", "seed", "chosen by" and `value`, a fraction.
+    A bar is one standard deviation (n - 1) to each side; a method of one seed has none. Methods stand in the paper's
+    order, in the colours of their names (`looks`).
     """
     scores = scores.assign(**{value: 100 * scores[value]})
     known = list(looks.METHOD_LOOKS)
