@@ -329,6 +329,25 @@ def test_a_group_of_other_classes_is_not_set_beside_the_papers(root, tmp_path, m
     assert "81.3 (n = 2, chance below" in lines["| correlation of IoU with size (%)"]
 
 
+def test_the_order_of_methods_is_told_from_the_tables(root, tmp_path, monkeypatch):
+    """Two rows were measured, one of them over seeds: others are left out, and a row that is not printed says so."""
+    monkeypatch.syspath_prepend(str(root / "tools"))
+    import readme_table
+
+    tables = tmp_path / "reports" / "demo" / "tables"
+    tables.mkdir(parents=True)
+    assert readme_table.order(tmp_path) == ""
+    measured = {"P-OC": "43.81 ± 1.74", "P-OC +C2AM-H +NOC": "48.9", "P": "not run"}
+    frame = pd.DataFrame({"row": measured.keys(), "measured": measured.values(), "column": "VOC12 Train"})
+    frame.assign(experiment="demo", seeds="2").to_csv(tables / "paper_table07.csv", index=False)
+    head, _, *rows = readme_table.order(tmp_path).strip().splitlines()
+    assert head == "| mIoU (%) | paper | [demo](reports/demo), 2 seeds |"
+    assert rows == [
+        "| pseudo masks of P-OC | 73.5 | 43.8 ± 1.7 |",
+        "| pseudo masks of P-NOC with C2AM-H |  | 48.9 |",
+    ]
+
+
 def test_every_report_folder_says_what_it_is(root):
     listed = subprocess.run(["git", "ls-files", "reports"], cwd=root, capture_output=True, text=True)
     if listed.returncode:
