@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from pnoc_lib.data.images import LabeledImages
-from pnoc_lib.engine import batchnorm, depthwise, loop
+from pnoc_lib.engine import backward, batchnorm, loop
 from pnoc_lib.priors import cam, erasing, networks, puzzle, training
 
 PARTS = {  # part -> strategies whose steps differ by it
@@ -142,7 +142,7 @@ def main() -> None:
         for name, form in forms.items():
             first = name.startswith("literal")
             began = time.perf_counter()
-            with nullcontext() if first else depthwise.FastDepthwise():
+            with nullcontext() if first else backward.QuickBackward():
                 form(images.to(device) if first else images, labels.to(device) if first else labels)
             if device == "cuda":
                 torch.cuda.synchronize()

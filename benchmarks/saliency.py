@@ -26,7 +26,7 @@ from torchvision.transforms.v2 import functional as TF
 
 from pnoc_lib import toyvoc
 from pnoc_lib.data import reading, stores
-from pnoc_lib.engine import batchnorm, depthwise, multiscale
+from pnoc_lib.engine import backward, batchnorm, multiscale
 from pnoc_lib.saliency import c2am, contrast, inference, poolnet, refinement
 
 
@@ -93,7 +93,7 @@ def pool_step(network: poolnet.PoolNet, *, literal: bool, fixed: bool = False) -
             if literal:
                 logits = network(x)
             else:
-                with depthwise.FastDepthwise(), torch.autocast("cpu", torch.bfloat16):
+                with backward.QuickBackward(), torch.autocast("cpu", torch.bfloat16):
                     logits = network(x)
             refinement.saliency_loss(logits, target, 10).backward()
 
@@ -131,7 +131,7 @@ def main() -> None:
         def run() -> None:
             network.zero_grad()
             if fast:
-                with depthwise.FastDepthwise(), torch.autocast("cpu", torch.bfloat16):
+                with backward.QuickBackward(), torch.autocast("cpu", torch.bfloat16):
                     z, q = network(own)
             else:
                 z, q = network(own)

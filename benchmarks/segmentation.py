@@ -21,7 +21,7 @@ from PIL import Image
 from torchvision.transforms.v2 import functional as TF
 
 from pnoc_lib.data.images import LabeledImages
-from pnoc_lib.engine import crf, depthwise
+from pnoc_lib.engine import backward, crf
 from pnoc_lib.segmentation import deeplab, inference, losses
 
 SCALES = (0.5, 1.0, 1.5)
@@ -43,7 +43,7 @@ def step_seconds(network, size: int, *, literal: bool, fixed: bool = False, repe
         if literal:
             maps = network(images)
         else:
-            with depthwise.FastDepthwise(), torch.autocast("cpu", torch.bfloat16):
+            with backward.QuickBackward(), torch.autocast("cpu", torch.bfloat16):
                 maps = network(images)
         losses.multi_scale_loss(maps, masks, smoothing=0.1).backward()
         optimizer.step()

@@ -15,7 +15,7 @@ from contextlib import nullcontext
 
 import torch
 
-from pnoc_lib.engine import depthwise
+from pnoc_lib.engine import backward
 from pnoc_lib.priors import cam, networks
 
 FORMS = {  # name -> (bf16, channels last, fast depthwise)
@@ -29,7 +29,7 @@ FORMS = {  # name -> (bf16, channels last, fast depthwise)
 
 def step(network: networks.CAMNetwork, images: torch.Tensor, labels: torch.Tensor, *, bf16: bool, fast: bool) -> None:
     """Forward and backward pass; gradients are dropped."""
-    with torch.autocast("cpu", torch.bfloat16, enabled=bf16), depthwise.FastDepthwise() if fast else nullcontext():
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16), backward.QuickBackward() if fast else nullcontext():
         loss = cam.classification_loss(cam.gap(network(images)), labels)
     loss.backward()
     network.zero_grad()

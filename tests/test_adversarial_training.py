@@ -12,7 +12,7 @@ import watched
 from torch import nn
 
 from pnoc_lib.data import augment, samples
-from pnoc_lib.engine import backbones, batchnorm, depthwise, order
+from pnoc_lib.engine import backbones, backward, batchnorm, order
 from pnoc_lib.priors import cam, erasing, networks, puzzle, strategies, training
 from pnoc_lib.priors.training import TrainingSettings
 
@@ -256,7 +256,7 @@ def straight_line(images, s, oc):
         x, y = (torch.stack(values) for values in zip(*(drawn[key] for key in keys), strict=True))
         r = erasing.draw_class(y, torch.Generator().manual_seed(samples.mix(s.seed, t, 0, 1)))
         x, time = x.to(memory_format=torch.channels_last), t / len(batches)
-        with depthwise.FastDepthwise(), half():
+        with backward.QuickBackward(), half():
             a = f(x).float()
             merged = puzzle.merge(f(puzzle.tile(x)).float())
             cls, re_cls = (cam.classification_loss(cam.gap(maps), y) for maps in (a, merged))
@@ -270,7 +270,7 @@ def straight_line(images, s, oc):
         losses.append(loss.item())
         if (t + 1) % s.k_noc == 0:
             batchnorm.freeze_batchnorm(noc.requires_grad_(True).train())
-            with depthwise.FastDepthwise(), half():
+            with backward.QuickBackward(), half():
                 left = noc(erasing.erase_hard(x, a, r, s.delta_noc)).float()
             (s.lambda_noc * time * cam.classification_loss(cam.gap(left), y)).backward()
             update(noc, s.accumulation * s.k_noc, t)

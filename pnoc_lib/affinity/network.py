@@ -19,7 +19,7 @@ from pnoc_lib.affinity import paths
 from pnoc_lib.affinity.paths import STRIDE
 from pnoc_lib.data.images import VOID
 from pnoc_lib.engine import backbones, batchnorm
-from pnoc_lib.engine.depthwise import FastDepthwise
+from pnoc_lib.engine.backward import QuickBackward
 
 WIDTH, GROUPS = 32, 4  # of what is taken from each tap
 EPS = 1e-5  # of logarithms and means, as in the published code
@@ -85,7 +85,7 @@ class EdgeNetwork(nn.Module):
         The stem is pooled as ResNets pool it (3x3, stride 2) until it is at stride 4.
         """
         images = images.to(self.dtype, memory_format=torch.channels_last)
-        with FastDepthwise():
+        with QuickBackward():
             maps = self.pyramid(images)
         return [_pooled(map_, stride) for map_, stride in zip(maps, self.strides, strict=True)]
 

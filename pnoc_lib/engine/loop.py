@@ -25,7 +25,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from pnoc_lib import files
-from pnoc_lib.engine import archive, depthwise, learner, order
+from pnoc_lib.engine import archive, backward, learner, order
 from pnoc_lib.engine.history import History, Rows
 from pnoc_lib.engine.pace import Moment, Pace
 
@@ -114,9 +114,9 @@ class Loop:
         return tuple(placed(value) if isinstance(value, Tensor) else value for value in tensors)
 
     def arithmetic(self) -> AbstractContextManager:
-        """For forward passes: the precision of the training, and quick depthwise convolutions."""
+        """For forward passes: the precision of the training, and quick backward passes."""
         stack = ExitStack()
-        stack.enter_context(depthwise.FastDepthwise())
+        stack.enter_context(backward.QuickBackward())
         stack.enter_context(self.accelerator.autocast())
         return stack
 

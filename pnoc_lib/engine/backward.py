@@ -1,10 +1,11 @@
-"""Depthwise convolutions on a CPU, with a backward pass that is as fast as the forward one.
+"""Backward passes on a CPU that cost no more than the forward ones: depthwise convolutions and ReLU6.
 
-The CPU kernels of torch have no quick backward pass for depthwise convolutions in bfloat16, with dilation or with
-stride; on a mobile backbone that is most of a training step. Both gradients can be had from kernels that are quick:
-the one of the input is a depthwise convolution of the output's gradient with the mirrored kernel, and the one of the
-weights has a quick kernel in float32. Values are those of the plain form up to rounding; other convolutions and other
-devices are left alone.
+The CPU kernels of torch have no quick backward pass for depthwise convolutions in bfloat16 unless they are 3x3, without
+dilation and without stride; on a mobile backbone that is most of a training step. Both gradients can be had from
+kernels that are quick: the one of the input is a depthwise convolution of the output's gradient with the mirrored
+kernel, the one of a larger or dilated kernel is put together of 3x3 ones. ReLU6 in place keeps a copy of what it
+overwrites; what comes out says as much. Values are those of the plain form up to rounding; everything else is left
+alone.
 """
 
 from __future__ import annotations
@@ -14,18 +15,43 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+QUICK = 3  # side of the largest kernel whose gradient has a quick kernel in bfloat16
 
-class FastDepthwise(TorchFunctionMode):
-    """Within `with FastDepthwise():` depthwise `conv2d` on a CPU has the backward pass of this module.
+
+class QuickBackward(TorchFunctionMode):
+    """Within `with QuickBackward():` depthwise `conv2d` and ReLU6 on a CPU go backward as in this module.
 
     A convolution of few input channels (a network's first) runs in float32 under autocast, for the same reason.
     """
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        if func is not F.conv2d or args[0].device.type != "cpu" or not torch.is_grad_enabled():
+        ours = {F.conv2d: _convolve, F.hardtanh: _bounded}.get(func)
+        if ours is None or args[0].device.type != "cpu" or not torch.is_grad_enabled():
             return func(*args, **kwargs)
-        return _convolve(*args, **kwargs)
+        return ours(*args, **kwargs)
+
+
+def _bounded(image: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
+    if not image.requires_grad or (min_val, max_val) != (0, 6):
+        return F.hardtanh(image, min_val, max_val, inplace)
+    return _ReLU6.apply(image, inplace)
+
+
+class _ReLU6(torch.autograd.Function):
+    """ReLU6 that keeps its output alone: a gradient passes where that is neither 0 nor 6."""
+
+    @staticmethod
+    def forward(ctx, image: Tensor, inplace: bool) -> Tensor:
+        if inplace:
+            ctx.mark_dirty(image)
+        out = image.clamp_(0, 6) if inplace else image.clamp(0, 6)
+        ctx.save_for_backward(out)
+        return out
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor):
+        return torch.ops.aten.hardtanh_backward(gradient, *ctx.saved_tensors, 0, 6), None
 
 
 def _convolve(image: Tensor, weight: Tensor, bias=None, stride=1, padding=0, dilation=1, groups=1) -> Tensor:
@@ -74,8 +100,9 @@ def _image_gradient(gradient: Tensor, image: Tensor, weight: Tensor, stride, pad
 
 
 def _weight_gradient(gradient: Tensor, image: Tensor, weight: Tensor, stride, padding, dilation) -> Tensor:
-    quick = dilation == (1, 1) and max(weight.shape[2:]) <= 3  # has a bfloat16 kernel
-    if gradient.dtype != torch.float32 and not quick:
+    if gradient.dtype != torch.float32 and stride == (1, 1):
+        return _by_pieces(gradient, image, weight, padding, dilation)
+    if gradient.dtype != torch.float32 and (dilation != (1, 1) or max(weight.shape[2:]) > QUICK):
         gradient, image = gradient.float(), image.float()
     if stride == (1, 1):  # maps smaller than the kernel's reach have no quick kernel: zeros around change no sum
         reach = [d * (k - 1) for d, k in zip(dilation, weight.shape[2:], strict=True)]
@@ -86,6 +113,40 @@ def _weight_gradient(gradient: Tensor, image: Tensor, weight: Tensor, stride, pa
         gradient, image, weight.to(image.dtype), stride, padding, dilation, [False, True, False]
     )[1]
     return of_weight.to(weight.dtype)
+
+
+def _by_pieces(gradient: Tensor, image: Tensor, weight: Tensor, padding, dilation) -> Tensor:
+    """The gradient of a kernel from those of its parts of at most 3x3, each from an image moved by as much."""
+    (height, width), (ph, pw), (dh, dw) = gradient.shape[2:], padding, dilation
+    below, beside = -height % dh, -width % dw  # zeros that change no sum, for phases of one size
+    gradient = _phases(F.pad(gradient, (0, beside, 0, below)), dilation)
+    image = F.pad(image, (pw, pw + beside, ph, ph + below))
+    of_weight = torch.empty_like(weight)
+    for rows in _parts(weight.shape[2]):
+        for columns in _parts(weight.shape[3]):
+            part = weight[:, :, rows, columns].contiguous()
+            end = dh * (rows.stop - 1) + height + below, dw * (columns.stop - 1) + width + beside
+            moved = _phases(image[:, :, dh * rows.start : end[0], dw * columns.start : end[1]], dilation)
+            plain = (1, 1), (0, 0), (1, 1)
+            of_weight[:, :, rows, columns] = _plain_backward(gradient, moved, part, *plain, [False, True, False])[1]
+    return of_weight
+
+
+def _parts(size: int) -> list[slice]:
+    """Parts of at most `QUICK` that cover a kernel's side; the last ones may overlap."""
+    width = min(size, QUICK)
+    return [slice(start, start + width) for start in (min(s, size - width) for s in range(0, size, QUICK))]
+
+
+def _phases(maps: Tensor, dilation: tuple[int, int]) -> Tensor:
+    """Every dh-th row and dw-th column as images of their own: (N, C, H, W) -> (dh dw N, C, H / dh, W / dw).
+
+    To them a dilated kernel is a plain one.
+    """
+    (_, channels, height, width), (dh, dw) = maps.shape, dilation
+    rows = maps.permute(0, 2, 3, 1).unflatten(1, (height // dh, dh)).unflatten(3, (width // dw, dw))
+    apart = rows.permute(2, 4, 0, 1, 3, 5).reshape(-1, height // dh, width // dw, channels)
+    return apart.permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
 
 
 def _plain_backward(gradient, image, weight, stride, padding, dilation, wanted):

@@ -1,10 +1,12 @@
-"""Fast depthwise convolutions give the values and gradients of the plain ones."""
+"""Quick backward passes give the values and gradients of the plain ones."""
+
+from contextlib import nullcontext
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from pnoc_lib.engine import depthwise
+from pnoc_lib.engine import backward
 
 CASES = [  # kernel, stride, padding, dilation, side (of a map one wider, or height and width)
     (3, 1, 1, 1, 9),
@@ -25,6 +27,11 @@ CASES = [  # kernel, stride, padding, dilation, side (of a map one wider, or hei
     (3, 1, 0, 1, (3, 3)),
     (3, 1, 2, 2, (4, 9)),
     (5, 2, 4, 2, (3, 5)),
+    # kernels of several parts, the last of which overlap; sides that the dilation does not divide
+    (4, 1, 1, 1, (6, 7)),
+    (7, 1, 3, 1, (9, 8)),
+    (5, 1, 6, 3, (10, 7)),
+    (3, 1, 2, 2, (5, 9)),
 ]
 
 
@@ -36,7 +43,7 @@ def gradients(case, dtype, fast):
     weight = torch.randn(6, 1, kernel, kernel, generator=generator).bfloat16().to(dtype).requires_grad_()
     bias = torch.randn(6, generator=generator).bfloat16().to(dtype).requires_grad_()
     if fast:
-        with depthwise.FastDepthwise():
+        with backward.QuickBackward():
             out = F.conv2d(image, weight, bias, stride, padding, dilation, 6)
     else:
         out = F.conv2d(image, weight, bias, stride, padding, dilation, 6)
@@ -58,8 +65,8 @@ def test_bfloat16_is_as_close_to_float32_as_bfloat16_allows(case):
 
 def test_it_is_really_used(monkeypatch):
     calls = []
-    used = depthwise._Depthwise.apply
-    monkeypatch.setattr(depthwise._Depthwise, "apply", lambda *a: calls.append(1) or used(*a))
+    used = backward._Depthwise.apply
+    monkeypatch.setattr(backward._Depthwise, "apply", lambda *a: calls.append(1) or used(*a))
     gradients(CASES[0], torch.float32, True)
     assert calls == [1]
 
@@ -67,16 +74,53 @@ def test_it_is_really_used(monkeypatch):
 def test_autocast_dtype_comes_out():
     image, stem = torch.randn(1, 3, 8, 8), torch.randn(4, 3, 3, 3, requires_grad=True)
     deep = torch.randn(4, 1, 3, 3, requires_grad=True)
-    with torch.autocast("cpu", torch.bfloat16), depthwise.FastDepthwise():
+    with torch.autocast("cpu", torch.bfloat16), backward.QuickBackward():
         first = F.conv2d(image, stem, padding=1)
         assert first.dtype == F.conv2d(first, deep, padding=1, groups=4).dtype == torch.bfloat16
 
 
 def test_dense_and_grouped_convolutions_are_left_alone():
     image, dense, grouped = torch.randn(1, 8, 5, 5), torch.randn(6, 8, 3, 3), torch.randn(6, 4, 3, 3)
-    with depthwise.FastDepthwise():
+    with backward.QuickBackward():
         torch.testing.assert_close(
             F.conv2d(image, dense),
             torch.ops.aten.convolution(image, dense, None, [1, 1], [0, 0], [1, 1], False, [0, 0], 1),
         )
         assert F.conv2d(image, grouped, groups=2, padding="same").shape == (1, 6, 5, 5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("inplace", [False, True])
+@pytest.mark.parametrize("activation", [torch.nn.ReLU6, lambda inplace: torch.nn.Hardtanh(-0.5, 0.7, inplace)])
+def test_relu6_and_its_like_give_the_same_bits(activation, inplace, dtype):
+    layer, values = activation(inplace=inplace), torch.tensor([-3.0, -0.5, 0.0, 0.1, 0.7, 5.9, 6.0, 9.0, torch.nan])
+
+    def passed(mode):
+        image = values.to(dtype).requires_grad_()
+        with mode:
+            out = layer(image * 1)
+        (out * torch.arange(1.0, 10.0).to(dtype)).sum().backward()
+        return out.detach(), image.grad
+
+    for ours, plain in zip(passed(backward.QuickBackward()), passed(nullcontext()), strict=True):
+        torch.testing.assert_close(ours, plain, rtol=0, atol=0, equal_nan=True)
+
+
+def test_relu6_in_place_keeps_no_copy():
+    kept = []
+
+    def keep(tensor):
+        kept.append(tensor.data_ptr())
+        return tensor
+
+    image = torch.randn(4, 4, requires_grad=True) * 1
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), backward.QuickBackward():
+        out = torch.nn.ReLU6(inplace=True)(image)
+    assert kept == [out.data_ptr()] == [image.data_ptr()]
+
+
+def test_without_gradients_relu6_is_left_alone():
+    image = torch.randn(3)
+    with backward.QuickBackward():
+        assert torch.nn.ReLU6(inplace=True)(image) is image
+        assert image.min() >= 0 and not image.requires_grad
