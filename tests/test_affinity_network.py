@@ -11,6 +11,7 @@ from pnoc_lib.affinity import inference, masks, network, paths, training, walk
 from pnoc_lib.data import index_masks, pairs, stores, voc
 from pnoc_lib.data.images import VOID
 from pnoc_lib.data.problems import DataError
+from pnoc_lib.engine import pointwise
 from pnoc_lib.engine.loop import Pace
 from pnoc_lib.evaluation import affinity as measures
 from tests import tiny
@@ -113,6 +114,18 @@ def test_one_edge_a_cell_of_odd_images_too(size):
     assert one(torch.randn(1, 3, *size)).shape == (1, -(-size[0] // 4), -(-size[1] // 4))
     labels = torch.randint(0, 3, (1, *size), dtype=torch.uint8)
     assert network.to_grid(labels).shape[1:] == (-(-size[0] // 4), -(-size[1] // 4))
+
+
+def test_fused_activations_change_no_bit_and_are_no_part_of_the_network():
+    one = network.EdgeNetwork("tf_efficientnet_lite0", precision="bf16")
+    before = list(one.state_dict())
+    image = torch.randn(2, 3, 75, 101)
+    plain = one.pyramid(image.to(torch.bfloat16, memory_format=torch.channels_last))
+    fused = one.features(image)
+    for stride, whole, seen in zip(one.strides, plain, fused, strict=True):
+        assert torch.equal(network._pooled(whole, stride), seen)
+    assert any(isinstance(part, pointwise.ConvolutionWithActivation) for part in one._quick[0].modules())
+    assert list(one.state_dict()) == before
 
 
 def test_the_label_of_a_cell_is_that_of_its_middle():
