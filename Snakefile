@@ -50,6 +50,11 @@ def given(stage):
     return lambda wildcards: PIPELINE.parameters(*key(stage, wildcards))
 
 
+def urgency(stage):
+    """What comes first of the runs that may start: the one with the longest chain behind it."""
+    return lambda wildcards: PIPELINE.urgency(key(stage, wildcards))
+
+
 def word(path):
     """A path as a word of the shell that Snakemake does not take for a pattern."""
     return shlex.quote(str(path)).replace("{", "{{").replace("}", "}}")
@@ -92,6 +97,7 @@ for stage in PIPELINE.declared:
         params:
             parameters=given(stage),
         threads: PIPELINE.threads
+        priority: urgency(stage)
         resources:
             **PIPELINE.resources(stage),
         shell:

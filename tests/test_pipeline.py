@@ -286,6 +286,34 @@ def test_a_chain_of_names_is_a_chain_of_runs(root, project, monkeypatch):
     assert "train_split" not in given("04_saliency", "c2am")  # its notebook declares none
 
 
+def test_a_run_is_as_urgent_as_the_chain_behind_it_is_long(root, project, monkeypatch):
+    monkeypatch.syspath_prepend(str(root / "tools"))
+    import graph
+
+    minutes = {"01_train_priors": 10, "02_infer_priors": 1, "04_saliency": 5, "05_affinity": 4, "06_segmentation": 3}
+    minutes |= {"03_analyse_priors": 2, "07_paper_beside_ours": 0.25}
+    block = yaml.safe_load(CHAINS) | {"resources": {stage: {"minutes": value} for stage, value in minutes.items()}}
+    urgency = graph.Graph(block).urgency
+    end = 3 + 0.25  # the network of best, then 07
+    assert urgency(("06_segmentation", "best", 0)) == end
+    assert urgency(("06_segmentation", "fully-supervised", 0)) == 3 + end  # shown beside it
+    assert urgency(("02_infer_priors", "p-noc", 1)) == 1 + 5 + 4 + end
+    assert urgency(("01_train_priors", "p-noc", 1)) == 10 + urgency(("02_infer_priors", "p-noc", 1))
+    assert urgency(("01_train_priors", "puzzle-1", 0)) == 10 + 1 + 2 + 0.25
+
+
+def test_of_two_runs_that_may_start_the_more_urgent_one_comes_first(root, project):
+    """On one core, whatever their names are."""
+    preset = yaml.safe_load(PRESET)
+    preset["runs"] = {"priors": {"a": {"strategy": "puzzle"}, "z": {"strategy": "puzzle"}, "cam": {}}}
+    preset["runs"]["affinity"] = {"row": {"prior": "z"}}
+    (project / "tiny.yaml").write_text(yaml.safe_dump(preset, sort_keys=False))
+    done = run(root)
+    assert done.returncode == 0, done.stderr
+    begun = re.findall(r"-> results/tiny/(0[125]\S+)-s0", done.stdout)
+    assert begun[:3] == ["01_train_priors-z", "02_infer_priors-z", "05_affinity-row"]
+
+
 def test_the_ordinary_classifier_comes_first_where_it_is_needed(root, project, monkeypatch):
     monkeypatch.syspath_prepend(str(root / "tools"))
     import graph

@@ -6,6 +6,7 @@ here imports PyTorch: a start takes a second.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import socket
@@ -138,6 +139,18 @@ class Graph:
     def minutes(self, stage: str) -> float:
         """How long one run of a stage is expected to take."""
         return (self.config["resources"].get(stage) or {}).get("minutes", STAGES[stage].minutes)
+
+    def urgency(self, key: tuple[str, str, int | None]) -> float:
+        """Minutes of the longest chain of runs that begins with this one: of those that may start it comes first."""
+        return self._chains[key]
+
+    @functools.cached_property
+    def _chains(self) -> dict[tuple[str, str, int | None], float]:
+        left = {key: self.minutes(key[0]) for key in self.runs}
+        for key in reversed(self.runs):  # every run stands after those that it needs
+            for earlier in self.runs[key].needs:
+                left[earlier] = max(left[earlier], self.minutes(earlier[0]) + left[key])
+        return left
 
     def parameters(self, stage: str, name: str, seed: int | None) -> str:
         """Parameters of a run as JSON."""
