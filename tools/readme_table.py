@@ -23,6 +23,7 @@ SEEDS = "mechanism"  # the report that tells the spread
 VARIANTS = {  # its runs in the demo's setting, by what the paper calls them
     "cam": "CAM", "cam-more": "CAM+", "oc-cse": "OC-CSE", "puzzle-n": "P", "p-oc-n": "P-OC", "p-noc-n-0.6": "P-NOC",
 }  # fmt: skip
+ROUNDS = ("comparison", "second")  # its tables of scores
 REPORTS = ("demo", "voc12-animals")
 CHAINS = ("demo", "demo-seeds", "voc12-animals")  # those whose whole chain is shown
 ROWS = {  # row of Table 3: what it is called, column and value of its group in paper/class_groups.csv
@@ -64,10 +65,18 @@ ORDER = {  # what is compared: as in CHAIN; None where the paper prints no such 
     "pseudo masks of P-NOC": (None, (7, r"P-OC \+NOC", "VOC12 Train")),
     "pseudo masks of P-OC with C2AM-H": ((7, "P-OC +C2AM-H", "VOC12 Train"), (7, r"P-OC \+C2AM-H", "VOC12 Train")),
     "pseudo masks of P-NOC with C2AM-H": (None, (7, r"P-OC \+C2AM-H \+NOC", "VOC12 Train")),
+    "P-OC, labels smoothed": ((7, "P-OC +LS", "VOC12 Train"), (7, r"P-OC \+LS", "VOC12 Train")),
+    "P-NOC, labels smoothed": ((7, "P-OC +LS +NOC", "VOC12 Train"), (7, r"P-OC \+LS \+NOC", "VOC12 Train")),
+    "P-OC with C2AM-H, labels smoothed": (
+        (7, "P-OC +LS +C2AM-H", "VOC12 Train"), (7, r"P-OC \+LS \+C2AM-H", "VOC12 Train"),
+    ),
+    "P-NOC with C2AM-H, labels smoothed": (
+        (7, "P-OC +LS +C2AM-H +NOC", "VOC12 Train"), (7, r"P-OC \+LS \+C2AM-H \+NOC", "VOC12 Train"),
+    ),
     "DeepLabV3+ on masks of P": ((8, "Puzzle-CAM", "Val"), (8, "Puzzle-CAM", "Val")),
     "DeepLabV3+ on masks of P-OC": (None, (8, r"P-OC V3\+", "Val")),
     "DeepLabV3+ on masks of P-NOC with C2AM-H": ((8, "P-NOC+LS+C2AM-H V3+", "Val"), (8, r"P-NOC\+C2AM-H V3\+", "Val")),
-}
+}  # fmt: skip
 OTHERS = "other classes"  # a group that has the paper's name and not its members
 KINDS = {"size": "size", "group": "semantic"}  # column of class_groups.csv: grouping of a report
 
@@ -134,7 +143,7 @@ def strategies(root: Path = ROOT) -> str:
     published = paper.table(2)["TTA"].rename(index=lambda row: row.removeprefix("RS269 "))
     published["OC-CSE"] = paper.table(3).at["overall μ", "CSE"]  # has no row in Table 2
     fixed = scores.loc[scores["chosen by"] == "fixed", "threshold"].iloc[0]
-    head = ["mIoU (%)", "paper, VOC12 `train`, oracle", "seeds"]
+    head = ["mIoU (%)", "paper, VOC12 `train`, oracle", "trainings"]
     head += [f"[{SEEDS}](reports/{SEEDS}), {chosen}" for chosen in ("oracle", f"threshold {fixed:g}")]
     lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
     for method in VARIANTS.values():
@@ -150,11 +159,16 @@ def strategies(root: Path = ROOT) -> str:
 
 
 def seeds_scores(root: Path = ROOT) -> pd.DataFrame:
-    """Scores of the planned comparison in the demo's setting, scales from 1 on, as `readings.scores` takes them."""
-    path = root / "reports" / SEEDS / "comparison.csv"
-    if not path.is_file():
+    """Scores of the planned comparison in the demo's setting, scales from 1 on, as `readings.scores` takes them.
+
+    Both rounds: a seed of the second has weights of its own and counts as another.
+    """
+    rounds = [path for path in (root / "reports" / SEEDS / f"{name}.csv" for name in ROUNDS) if path.is_file()]
+    if not rounds:
         return pd.DataFrame()
-    runs = pd.read_csv(path)
+    runs = pd.concat(
+        [pd.read_csv(path).assign(seed=lambda t, k=k: t["seed"] + 100 * k) for k, path in enumerate(rounds)]
+    )
     runs = runs[runs["variant"].isin(list(VARIANTS))].assign(method=lambda each: each["variant"].map(VARIANTS))
     parts = []
     for chosen, threshold in {"oracle": runs["oracle_threshold_from_1"], "fixed": 0.3}.items():
