@@ -166,9 +166,8 @@ def seeds_scores(root: Path = ROOT) -> pd.DataFrame:
     rounds = [path for path in (root / "reports" / SEEDS / f"{name}.csv" for name in ROUNDS) if path.is_file()]
     if not rounds:
         return pd.DataFrame()
-    runs = pd.concat(
-        [pd.read_csv(path).assign(seed=lambda t, k=k: t["seed"] + 100 * k) for k, path in enumerate(rounds)]
-    )
+    tables = [pd.read_csv(path) for path in rounds]
+    runs = pd.concat([one.assign(seed=one["seed"] + 100 * k) for k, one in enumerate(tables)])
     runs = runs[runs["variant"].isin(list(VARIANTS))].assign(method=lambda each: each["variant"].map(VARIANTS))
     parts = []
     for chosen, threshold in {"oracle": runs["oracle_threshold_from_1"], "fixed": 0.3}.items():
