@@ -32,6 +32,12 @@ CASES = [  # kernel, stride, padding, dilation, side (of a map one wider, or hei
     (7, 1, 3, 1, (9, 8)),
     (5, 1, 6, 3, (10, 7)),
     (3, 1, 2, 2, (5, 9)),
+    # strides: kernels of even and odd sides, without padding, shorter than the stride, pixels that no tap sees
+    (4, 2, 1, 1, (9, 6)),
+    (5, 2, 2, 1, (8, 11)),
+    (5, 3, 1, 1, (13, 10)),
+    (2, 3, 0, 1, (9, 8)),
+    (5, 2, 2, 2, (13, 12)),
 ]
 
 

@@ -87,22 +87,27 @@ class _Depthwise(torch.autograd.Function):
 
 
 def _image_gradient(gradient: Tensor, image: Tensor, weight: Tensor, stride, padding, dilation) -> Tensor:
-    if stride != (1, 1) and gradient.dtype == torch.float32:
+    if stride == (1, 1):
+        around = [d * (k - 1) - p for d, k, p in zip(dilation, weight.shape[2:], padding, strict=True)]
+        return F.conv2d(gradient, weight.flip(-1, -2), None, 1, around, dilation, len(weight))
+    if gradient.dtype == torch.float32 or dilation != (1, 1):
         return _plain_backward(gradient, image, weight, stride, padding, dilation, [True, False, False])[0]
-    reach = [d * (k - 1) for d, k in zip(dilation, weight.shape[2:], strict=True)]
-    if stride != (1, 1):  # the gradient on the grid of the padded input, zeros between and after
-        sides = [n + 2 * p - r for n, p, r in zip(image.shape[2:], padding, reach, strict=True)]
-        spread = gradient.new_zeros(*gradient.shape[:2], *sides).contiguous(memory_format=torch.channels_last)
-        spread[:, :, :: stride[0], :: stride[1]] = gradient
-        gradient = spread
-    around = [r - p for r, p in zip(reach, padding, strict=True)]
-    return F.conv2d(gradient, weight.flip(-1, -2), None, 1, around, dilation, len(weight))
+    (height, width), (ph, pw) = image.shape[2:], padding
+    shape = *image.shape[:2], height + 2 * ph, width + 2 * pw
+    padded = torch.empty(shape, dtype=gradient.dtype, memory_format=torch.channels_last).zero_()
+    for rows, columns in _strides(weight, stride):  # pixels that see the same taps
+        taps = weight[:, :, rows, columns]
+        seen = F.conv2d(gradient, taps.flip(-1, -2), None, 1, [k - 1 for k in taps.shape[2:]], 1, len(weight))
+        padded[:, :, rows, columns][:, :, : seen.shape[2], : seen.shape[3]] = seen
+    return padded[:, :, ph : ph + height, pw : pw + width]
 
 
 def _weight_gradient(gradient: Tensor, image: Tensor, weight: Tensor, stride, padding, dilation) -> Tensor:
-    if gradient.dtype != torch.float32 and stride == (1, 1):
-        return _by_pieces(gradient, image, weight, padding, dilation)
     if gradient.dtype != torch.float32 and (dilation != (1, 1) or max(weight.shape[2:]) > QUICK):
+        if stride == (1, 1):
+            return _by_pieces(gradient, image, weight, padding, dilation)
+        if dilation == (1, 1):
+            return _by_strides(gradient, image, weight, stride, padding)
         gradient, image = gradient.float(), image.float()
     if stride == (1, 1):  # maps smaller than the kernel's reach have no quick kernel: zeros around change no sum
         reach = [d * (k - 1) for d, k in zip(dilation, weight.shape[2:], strict=True)]
@@ -115,11 +120,30 @@ def _weight_gradient(gradient: Tensor, image: Tensor, weight: Tensor, stride, pa
     return of_weight.to(weight.dtype)
 
 
+def _strides(weight: Tensor, stride: tuple[int, int]) -> list[tuple[slice, slice]]:
+    """Every sh-th row and sw-th column, from each start at which a kernel has a tap."""
+    starts = [range(min(step, size)) for step, size in zip(stride, weight.shape[2:], strict=True)]
+    return [(slice(u, None, stride[0]), slice(v, None, stride[1])) for u in starts[0] for v in starts[1]]
+
+
+def _by_strides(gradient: Tensor, image: Tensor, weight: Tensor, stride, padding) -> Tensor:
+    """The gradient of a kernel with stride from those of its taps at every sh-th row and sw-th column."""
+    (height, width), (ph, pw) = gradient.shape[2:], padding
+    image, of_weight = F.pad(image, (pw, pw, ph, ph)), torch.empty_like(weight)
+    for rows, columns in _strides(weight, stride):
+        taps = weight[:, :, rows, columns]
+        seen = image[:, :, rows, columns][:, :, : height + taps.shape[2] - 1, : width + taps.shape[3] - 1]
+        of_weight[:, :, rows, columns] = _by_pieces(gradient, seen, taps, (0, 0), (1, 1))
+    return of_weight
+
+
 def _by_pieces(gradient: Tensor, image: Tensor, weight: Tensor, padding, dilation) -> Tensor:
     """The gradient of a kernel from those of its parts of at most 3x3, each from an image moved by as much."""
     (height, width), (ph, pw), (dh, dw) = gradient.shape[2:], padding, dilation
     below, beside = -height % dh, -width % dw  # zeros that change no sum, for phases of one size
-    gradient = _phases(F.pad(gradient, (0, beside, 0, below)), dilation)
+    if below or beside:
+        gradient = F.pad(gradient, (0, beside, 0, below))
+    gradient = _phases(gradient, dilation)
     image = F.pad(image, (pw, pw + beside, ph, ph + below))
     of_weight = torch.empty_like(weight)
     for rows in _parts(weight.shape[2]):
@@ -144,6 +168,8 @@ def _phases(maps: Tensor, dilation: tuple[int, int]) -> Tensor:
     To them a dilated kernel is a plain one.
     """
     (_, channels, height, width), (dh, dw) = maps.shape, dilation
+    if (dh, dw) == (1, 1):
+        return maps.contiguous(memory_format=torch.channels_last)
     rows = maps.permute(0, 2, 3, 1).unflatten(1, (height // dh, dh)).unflatten(3, (width // dw, dw))
     apart = rows.permute(2, 4, 0, 1, 3, 5).reshape(-1, height // dh, width // dw, channels)
     return apart.permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
