@@ -22,11 +22,12 @@ import time
 import warnings
 from pathlib import Path
 
-import nbformat
-import papermill
-from nbclient.exceptions import DeadKernelError
-from papermill.exceptions import PapermillExecutionError
-from PIL import Image
+sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]  # jsonschema would build a grammar of IRIs: two seconds
+import nbformat  # noqa: E402
+import papermill  # noqa: E402
+from nbclient.exceptions import DeadKernelError  # noqa: E402
+from papermill.exceptions import PapermillExecutionError  # noqa: E402
+from PIL import Image  # noqa: E402
 
 NO_WIDGETS = r".*TqdmWarning: IProgress not found.*\n(?:  from \.autonotebook .*\n)?"  # said at an import, of no matter
 MARK = "! "  # of a line that tells the user why a run stopped
