@@ -65,12 +65,14 @@ ORDER = {  # what is compared: as in CHAIN; None where the paper prints no such 
     "pseudo masks of P-NOC": (None, (7, r"P-OC \+NOC", "VOC12 Train")),
     "pseudo masks of P-OC with C2AM-H": ((7, "P-OC +C2AM-H", "VOC12 Train"), (7, r"P-OC \+C2AM-H", "VOC12 Train")),
     "pseudo masks of P-NOC with C2AM-H": (None, (7, r"P-OC \+C2AM-H \+NOC", "VOC12 Train")),
-    "P-OC, labels smoothed": ((7, "P-OC +LS", "VOC12 Train"), (7, r"P-OC \+LS", "VOC12 Train")),
-    "P-NOC, labels smoothed": ((7, "P-OC +LS +NOC", "VOC12 Train"), (7, r"P-OC \+LS \+NOC", "VOC12 Train")),
-    "P-OC with C2AM-H, labels smoothed": (
+    "pseudo masks of P-OC, labels smoothed": ((7, "P-OC +LS", "VOC12 Train"), (7, r"P-OC \+LS", "VOC12 Train")),
+    "pseudo masks of P-NOC, labels smoothed": (
+        (7, "P-OC +LS +NOC", "VOC12 Train"), (7, r"P-OC \+LS \+NOC", "VOC12 Train"),
+    ),
+    "the same of P-OC with C2AM-H": (
         (7, "P-OC +LS +C2AM-H", "VOC12 Train"), (7, r"P-OC \+LS \+C2AM-H", "VOC12 Train"),
     ),
-    "P-NOC with C2AM-H, labels smoothed": (
+    "the same of P-NOC with C2AM-H": (
         (7, "P-OC +LS +C2AM-H +NOC", "VOC12 Train"), (7, r"P-OC \+LS \+C2AM-H \+NOC", "VOC12 Train"),
     ),
     "DeepLabV3+ on masks of P": ((8, "Puzzle-CAM", "Val"), (8, "Puzzle-CAM", "Val")),
