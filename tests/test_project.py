@@ -127,9 +127,10 @@ def test_strategies_of_the_demo_share_all_their_settings(root, name):
 
 
 def test_the_demo_with_three_seeds_is_the_demo(root):
-    """And has their fair rival, for which the demo has no time."""
+    """And has their fair rival and smoothed labels, for which the demo has no time."""
     one, three = preset(root, "demo"), preset(root, "demo-seeds")
-    del three["runs"]["priors"]["cam-more"]
+    for name in ("cam-more", "p-oc-ls", "p-noc-ls"):
+        del three["runs"]["priors"][name]
     assert three.pop("seeds") == [0, 1, 2] and one.pop("seeds") == [0]
     assert (three.pop("experiment"), one.pop("experiment")) == ("demo-seeds", "demo")
     more = three.pop("runs"), one.pop("runs")
