@@ -69,10 +69,10 @@ ORDER = {  # what is compared: as in CHAIN; None where the paper prints no such 
     "pseudo masks of P-NOC, labels smoothed": (
         (7, "P-OC +LS +NOC", "VOC12 Train"), (7, r"P-OC \+LS \+NOC", "VOC12 Train"),
     ),
-    "the same of P-OC with C2AM-H": (
+    "pseudo masks of P-OC with C2AM-H, labels smoothed": (
         (7, "P-OC +LS +C2AM-H", "VOC12 Train"), (7, r"P-OC \+LS \+C2AM-H", "VOC12 Train"),
     ),
-    "the same of P-NOC with C2AM-H": (
+    "pseudo masks of P-NOC with C2AM-H, labels smoothed": (
         (7, "P-OC +LS +C2AM-H +NOC", "VOC12 Train"), (7, r"P-OC \+LS \+C2AM-H \+NOC", "VOC12 Train"),
     ),
     "DeepLabV3+ on masks of P": ((8, "Puzzle-CAM", "Val"), (8, "Puzzle-CAM", "Val")),
