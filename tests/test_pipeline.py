@@ -303,10 +303,11 @@ def test_a_run_is_as_urgent_as_the_chain_behind_it_is_long(root, project, monkey
 
 
 def test_of_two_runs_that_may_start_the_more_urgent_one_comes_first(root, project):
-    """On one core, whatever their names are."""
+    """On one core, though the preset names the other chain first."""
     preset = yaml.safe_load(PRESET)
     preset["runs"] = {"priors": {"a": {"strategy": "puzzle"}, "z": {"strategy": "puzzle"}, "cam": {}}}
-    preset["runs"]["affinity"] = {"row": {"prior": "z"}}
+    preset["runs"]["affinity"] = {"short": {"prior": "a"}, "long": {"prior": "z"}}
+    preset["runs"]["segmentation"] = {"net": {"masks": "long"}}
     (project / "tiny.yaml").write_text(yaml.safe_dump(preset, sort_keys=False))
     done = run(root)
     assert done.returncode == 0, done.stderr
