@@ -120,11 +120,11 @@ def test_fused_activations_change_no_bit_and_are_no_part_of_the_network():
     one = network.EdgeNetwork("tf_efficientnet_lite0", precision="bf16")
     before = list(one.state_dict())
     image = torch.randn(2, 3, 75, 101)
-    plain = one.pyramid(image.to(torch.bfloat16, memory_format=torch.channels_last))
+    plain = one.pyramid.network(image.to(torch.bfloat16, memory_format=torch.channels_last))
     fused = one.features(image)
     for stride, whole, seen in zip(one.strides, plain, fused, strict=True):
         assert torch.equal(network._pooled(whole, stride), seen)
-    assert any(isinstance(part, pointwise.ConvolutionWithActivation) for part in one._quick[0].modules())
+    assert any(isinstance(part, pointwise.ReadyConvolution) for part in one.pyramid._ready[0].modules())
     assert list(one.state_dict()) == before
 
 

@@ -63,8 +63,10 @@ def test_values_and_gradients_are_those_of_the_plain_form(case):
         torch.testing.assert_close(ours, plain, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("pairs", [0, backward.PAIRS, 10**6])  # by kernels, as it is, by products of positions
 @pytest.mark.parametrize("case", CASES)
-def test_bfloat16_is_as_close_to_float32_as_bfloat16_allows(case):
+def test_bfloat16_is_as_close_to_float32_as_bfloat16_allows(case, pairs, monkeypatch):
+    monkeypatch.setattr(backward, "PAIRS", pairs)
     for ours, plain in zip(gradients(case, torch.bfloat16, True), gradients(case, torch.float32, False), strict=True):
         assert (ours - plain).abs().max() <= 0.03 * plain.abs().max()
 
@@ -130,3 +132,27 @@ def test_without_gradients_relu6_is_left_alone():
     with backward.QuickBackward():
         assert torch.nn.ReLU6(inplace=True)(image) is image
         assert image.min() >= 0 and not image.requires_grad
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_dropout_drops_its_share_and_the_rest_makes_up_for_it(dtype):
+    layer, values = torch.nn.Dropout(0.25), torch.ones(8, 10, 40, 50, dtype=dtype).requires_grad_()
+    values = values.contiguous(memory_format=torch.channels_last)
+    values.retain_grad()
+    torch.manual_seed(0)
+    with backward.QuickBackward():
+        out = layer(values)
+        again = layer(values)
+        assert layer.eval()(values) is values
+    out.float().sum().backward()
+    assert out.dtype == dtype and not torch.equal(out, again)
+    assert set(out.unique().tolist()) == {0.0, torch.tensor(4 / 3, dtype=dtype).item()}
+    assert abs((out == 0).float().mean().item() - 0.25) < 0.01
+    assert torch.equal(values.grad, out.detach())  # of a sum: what each value was multiplied by
+
+
+@pytest.mark.parametrize("p", [0.0, 1.0])
+def test_all_or_nothing_is_dropped(p):
+    values = torch.randn(4, 5)
+    with backward.QuickBackward():
+        assert torch.equal(torch.nn.Dropout(p)(values), values * (1 - p))

@@ -74,7 +74,8 @@ def test_one_label_everywhere_stays(value):
     image, labels = scene()
     constant = np.full_like(labels, value)
     assert (crf.refine_labels(image, constant, 1 + value, crf.AFFINITY_LABELS) == value).all()
-    energy = crf._infer(image, crf.unary_from_labels(constant, 2, 0.7), crf.AFFINITY_LABELS)  # the CRF agrees
+    field = crf._field(image, 2, crf.AFFINITY_LABELS)
+    energy = crf._infer(field, crf.unary_from_labels(constant, 2, 0.7), crf.AFFINITY_LABELS)  # the CRF agrees
     assert (energy.argmax(0) == value).all()
 
 
@@ -127,3 +128,15 @@ def test_bad_input_gets_one_sentence():
         crf.refine_labels(image, labels, 2, crf.SEGMENTATION)
     with pytest.raises(ValueError, match="use refine_labels"):
         crf.refine_probabilities(image, labels[None] * 1.0, crf.AFFINITY_LABELS)
+
+
+def test_several_labels_of_an_image_are_refined_as_one_by_one():
+    generator = np.random.default_rng(0)
+    image = generator.integers(0, 255, (30, 40, 3), np.uint8)
+    several = [generator.integers(0, 3, (30, 40)) for _ in range(3)]
+    several.insert(1, np.full((30, 40), 2))  # all the same: nothing is asked of the CRF
+    settings = crf.AFFINITY_LABELS
+    alone = [crf.refine_labels(image, labels, 3, settings) for labels in several]
+    together = crf.refine_several(image, several, 3, settings)
+    assert all(map(np.array_equal, alone, together)) and not np.array_equal(alone[0], alone[2])
+    assert crf.refine_several(image, [], 3, settings) == []

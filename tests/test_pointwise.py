@@ -17,7 +17,7 @@ def image(height=64, width=64, dtype=torch.float32):
 
 
 def ones(network):
-    return sum(isinstance(module, pointwise.ConvolutionWithActivation) for module in network.modules())
+    return sum(isinstance(module, pointwise.ReadyConvolution) for module in network.modules())
 
 
 @pytest.mark.parametrize(("name", "pairs"), [("tf_efficientnet_lite0", 27), ("resnet18", 9), ("test_efficientnet", 0)])
@@ -25,13 +25,36 @@ def test_the_same_bits_at_any_size(name, pairs):
     dtype = torch.bfloat16
     network = timm.create_model(name, features_only=True, exportable=False).eval()
     plain = batchnorm.fold_batchnorm(network, image()).to(dtype).to(memory_format=torch.channels_last)
-    fused = pointwise.fuse_activations(plain, image(dtype=dtype))
-    assert ones(fused) >= pairs and (ones(fused) > 0) == (pairs > 0) and ones(plain) == 0
+    fused = pointwise.ready(plain, lambda one: one(image(dtype=dtype)))
+    assert fused_ones(fused) >= pairs and (fused_ones(fused) > 0) == (pairs > 0) and ones(plain) == 0 < ones(fused)
     with torch.inference_mode():
-        for height, width in ((64, 64), (75, 101), (32, 160)):
+        for height, width in ((64, 64), (75, 101), (75, 101), (32, 160), (75, 101)):  # again: weights laid out
             x = image(height, width, dtype)
             for one, other in zip(plain(x), fused(x), strict=True):
                 assert torch.equal(one, other)
+
+
+def fused_ones(network):
+    ready = [module for module in network.modules() if isinstance(module, pointwise.ReadyConvolution)]
+    return sum(module.kernel[0] != "none" for module in ready)
+
+
+def test_weights_are_laid_out_for_shapes_that_come_again_and_not_for_all(monkeypatch):
+    plain = nn.Conv2d(3, 4, 3, bias=False).to(torch.bfloat16, memory_format=torch.channels_last)
+    one = pointwise.ReadyConvolution(plain)
+    with torch.inference_mode():
+        for width in (8, 9, 8, 8):
+            x = image(8, width, torch.bfloat16)
+            assert torch.equal(one(x), plain(x))
+        assert [kept is not None for kept in one._laid_out.values()] == [False, True]  # the last seen comes last
+        for width in range(10, 10 + pointwise.LAYOUTS):
+            one(image(8, width, torch.bfloat16))
+        assert len(one._laid_out) == pointwise.LAYOUTS and (1, 3, 8, 8) not in one._laid_out
+        monkeypatch.setattr(pointwise, "LARGEST", 3 * 4 * 9 - 1)
+        large = pointwise.ReadyConvolution(plain)
+        for _ in range(3):
+            large(x)
+        assert not large._laid_out
 
 
 class Branch(nn.Module):
@@ -51,19 +74,19 @@ class Branch(nn.Module):
 @pytest.mark.parametrize("shared", [True, False])
 def test_what_is_no_pair_stays_as_it_is(shared):
     network = Branch(shared).eval()
-    fused = pointwise.fuse_activations(network, image())
+    fused = pointwise.ready(network, lambda one: one(image()))
     assert fused is network and ones(fused) == 0
 
 
 def test_without_the_operator_the_network_stays_as_it_is(monkeypatch):
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU6()).eval()
-    assert ones(pointwise.fuse_activations(network, image())) == 1
+    assert ones(pointwise.ready(network, lambda one: one(image()))) == 1
 
     def lacks(*arguments):
         raise NotImplementedError("no oneDNN here")
 
-    monkeypatch.setattr(pointwise.ConvolutionWithActivation, "forward", lacks)
-    assert pointwise.fuse_activations(network, image()) is network
+    monkeypatch.setattr(pointwise.ReadyConvolution, "forward", lacks)
+    assert pointwise.ready(network, lambda one: one(image())) is network
 
 
 def test_a_predictor_uses_it_on_a_cpu_in_bf16():

@@ -199,6 +199,16 @@ def test_nothing_loads_what_could_run_code(root):
     assert [path.name for path in sources if unsafe.search(path.read_text())] == []
 
 
+def test_every_source_is_checked_for_style(root):
+    shown = subprocess.run(
+        [sys.executable, "-m", "ruff", "check", "--show-files"], cwd=root, capture_output=True, text=True
+    )
+    seen = {line.strip() for line in shown.stdout.splitlines()}
+    ours = {str(path) for path in tracked(root) if path.suffix in (".py", ".ipynb")}
+    ours = {path for path in ours if not path.startswith(str(root / "reports"))}  # notebooks that ran
+    assert ours and ours - seen == set()
+
+
 def test_make_help_knows_every_target(root):
     makefile = (root / "Makefile").read_text()
     targets = set(re.search(r"^\.PHONY: (.*)$", makefile, flags=re.MULTILINE)[1].split()) - {"help", "install"}

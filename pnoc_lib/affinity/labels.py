@@ -60,9 +60,8 @@ def conventional(
 
     Reads the paper as: the form of IRNet, a constant background, though it cites PSA (see `alpha`).
     """
-    sure, maybe = (
-        crf.refine_labels(image, _cut(maps, tau), len(maps) + 1, crf.AFFINITY_LABELS) for tau in (delta_fg, delta_bg)
-    )
+    cuts = [_cut(maps, tau) for tau in (delta_fg, delta_bg)]
+    sure, maybe = crf.refine_several(image, cuts, len(maps) + 1, crf.AFFINITY_LABELS)
     return _decide(sure, maybe == 0, classes)
 
 

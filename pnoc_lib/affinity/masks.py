@@ -45,12 +45,11 @@ def refine(image: np.ndarray, maps: np.ndarray, classes: np.ndarray, thresholds:
     image: (H, W, 3) uint8. maps: (K, h, w), walked, on the stride-4 grid.
     """
     large, values = enlarge(maps, image.shape[:2]), np.concatenate([[0], np.asarray(classes, int) + 1])
-    found = np.zeros((len(thresholds), *image.shape[:2]), np.uint8)
-    for mask, threshold in zip(found, thresholds, strict=True):
-        if len(large):
-            labels = cut(large, np.arange(len(large)), threshold)
-            mask[:] = values[crf.refine_labels(image, labels, len(large) + 1, crf.PSEUDO_MASKS)]
-    return found
+    if not len(large):
+        return np.zeros((len(thresholds), *image.shape[:2]), np.uint8)
+    cuts = [cut(large, np.arange(len(large)), threshold) for threshold in thresholds]
+    refined = crf.refine_several(image, cuts, len(large) + 1, crf.PSEUDO_MASKS)
+    return values[np.stack(refined)].astype(np.uint8)
 
 
 def fill(

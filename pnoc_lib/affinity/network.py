@@ -18,7 +18,7 @@ from pnoc_lib import files
 from pnoc_lib.affinity import paths
 from pnoc_lib.affinity.paths import STRIDE
 from pnoc_lib.data.images import VOID
-from pnoc_lib.engine import backbones, batchnorm, pointwise
+from pnoc_lib.engine import backbones, fixed
 
 WIDTH, GROUPS = 32, 4  # of what is taken from each tap
 EPS = 1e-5  # of logarithms and means, as in the published code
@@ -67,16 +67,7 @@ class EdgeNetwork(nn.Module):
             pyramid = backbones.build_pyramid(backbone, weights)
             self.head = EdgeHead(pyramid.channels, pyramid.strides)
         self.mean, self.std, self.strides = pyramid.mean, pyramid.std, pyramid.strides
-        folded = batchnorm.fold_batchnorm(pyramid, torch.zeros(1, 3, 64, 64)).requires_grad_(False)
-        self.dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-        self.pyramid = folded.to(self.dtype, memory_format=torch.channels_last)
-        self._quick: list[nn.Module] = []  # on a CPU the same with its activations fused; a list, so as to be no part
-
-    def train(self, mode: bool = True) -> EdgeNetwork:
-        """Only the head is ever in training mode."""
-        super().train(mode)
-        self.pyramid.eval()
-        return self
+        self.pyramid = fixed.FixedEncoder(pyramid, torch.bfloat16 if precision == "bf16" else torch.float32)
 
     @torch.no_grad()
     def features(self, images: Tensor) -> list[Tensor]:
@@ -84,16 +75,7 @@ class EdgeNetwork(nn.Module):
 
         The stem is pooled as ResNets pool it (3x3, stride 2) until it is at stride 4.
         """
-        images = images.to(self.dtype, memory_format=torch.channels_last)
-        maps = self._backbone(images)(images)
-        return [_pooled(map_, stride) for map_, stride in zip(maps, self.strides, strict=True)]
-
-    def _backbone(self, images: Tensor) -> nn.Module:
-        if images.device.type != "cpu" or self.dtype != torch.bfloat16:
-            return self.pyramid
-        if not self._quick:
-            self._quick.append(pointwise.fuse_activations(self.pyramid, images[:1]))
-        return self._quick[0]
+        return [_pooled(map_, stride) for map_, stride in zip(self.pyramid(images), self.strides, strict=True)]
 
     def forward(self, images: Tensor) -> Tensor:
         """Edge logits (N, ceil(H / 4), ceil(W / 4)) of (N, 3, H, W) normalised images."""

@@ -106,8 +106,8 @@ class RandAugment:
 
     Draws `operations` of `NAMES` with replacement; each is applied with probability 0.5, magnitude 1 to 9 of 10.
     Afterwards one black square of `cutout` + 1 pixels a side (clipped by the border) is always drawn.
-    Beyond the paper: the operations and their ranges are those of the code published with the paper, the shear about the
-    top left corner and the square's odd pixel, both ends of which are drawn, among them.
+    Beyond the paper: the operations and their ranges are those of the code published with the paper, the shear about
+    the top left corner and the square's odd pixel, both ends of which are drawn, among them.
     """
 
     operations: int = 2

@@ -18,11 +18,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from pnoc_lib.data.images import LabeledImages
-from pnoc_lib.data.images import Masks
-from pnoc_lib.data.images import read_index_mask
-from pnoc_lib.data.problems import DataError
-from pnoc_lib.data.problems import raise_all
+from pnoc_lib.data.images import LabeledImages, Masks, read_index_mask
+from pnoc_lib.data.problems import DataError, raise_all
 
 Row = tuple[int, dict[str, str]]  # line number in the file, value by column
 

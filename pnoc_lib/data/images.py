@@ -199,7 +199,9 @@ def check_classes(classes: Sequence[str]) -> None:
             raise DataError(
                 f"class {name[:20]!r}... has {len(name)} letters: give it a name of at most {LONGEST_CLASS}"
             )
-        if unseen := [sign for sign in name if unicodedata.category(sign) in ("Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp")]:
+        if unseen := [
+            sign for sign in name if unicodedata.category(sign) in ("Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp")
+        ]:
             raise DataError(f"class {name!a} holds a sign that nobody sees, {unseen[0]!a}: write it without")
     alike: dict[str, str] = {}
     for name in classes:
@@ -230,7 +232,9 @@ def _decode(path: Path, what: str) -> Image.Image:
 def _positions(ids: Sequence[str]) -> dict[str, int]:
     for id in ids:
         if len(id.encode(errors="replace")) > LONGEST_ID:
-            raise DataError(f'id "{id[:40]}..." has {len(id)} letters: ids are file names, keep them below {LONGEST_ID}')
+            raise DataError(
+                f'id "{id[:40]}..." has {len(id)} letters: ids are file names, keep them below {LONGEST_ID}'
+            )
         if any(unicodedata.category(sign) == "Cc" for sign in id):
             raise DataError(f"id {id!a} holds a control character: ids are file names, write it without")
     repeated = _repeated(ids)

@@ -20,17 +20,9 @@ import pandas as pd
 from pnoc_lib.data import agreement
 from pnoc_lib.data.coco import read_coco
 from pnoc_lib.data.folder import read_folder
-from pnoc_lib.data.images import VOID
-from pnoc_lib.data.images import LabeledImages
-from pnoc_lib.data.images import Masks
-from pnoc_lib.data.images import present_classes
-from pnoc_lib.data.problems import DataError
-from pnoc_lib.data.problems import gather
-from pnoc_lib.data.problems import raise_all
-from pnoc_lib.data.voc import VOC_CLASSES
-from pnoc_lib.data.voc import download_voc
-from pnoc_lib.data.voc import read_masks
-from pnoc_lib.data.voc import read_voc
+from pnoc_lib.data.images import VOID, LabeledImages, Masks, present_classes
+from pnoc_lib.data.problems import DataError, gather, raise_all
+from pnoc_lib.data.voc import VOC_CLASSES, download_voc, read_masks, read_voc
 
 __all__ = [
     "VOC_CLASSES",

@@ -1,14 +1,17 @@
 """Which images make up which batch, and how each is changed: functions of (seed, epoch, index) alone."""
 
 from __future__ import annotations
-from collections.abc import Iterator
+
 from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
+
 from pnoc_lib.data.augment import TrainingTransform
 from pnoc_lib.data.images import LabeledImages
+
 
 @dataclass(frozen=True)
 class TrainingSamples(Dataset):

@@ -40,8 +40,8 @@ class StoredMaps:
 class MapStore:
     """A folder with one `.npz` file an image: K class maps (CAMs) or a single one (saliency), one byte a pixel.
 
-    Arrays of a file: `maps` uint8 (K, h, w), `classes` int16 (K,), `size` int32 (2,), `image` and `source` text in UTF-8.
-    Files are written atomically and read one at a time, without pickle; an interrupted store is simply filled up.
+    Arrays of a file: `maps` uint8 (K, h, w), `classes` int16 (K,), `size` int32 (2,); `image` and `source`, text in
+    UTF-8. Files are written atomically and read one at a time, without pickle; an interrupted store is filled up.
     Any text will do as an id: what a file's name cannot hold is written otherwise there.
     """
 
@@ -97,15 +97,24 @@ class MapStore:
         of something else: it is of another split, other weights or another prior.
         """
         held = self.made_of() or {}
-        wrong = [f"{name} {held.get(name)!r}, not {value!r}" for name, value in made_of.items() if held.get(name) != value]
+        wrong = [
+            f"{name} {held.get(name)!r}, not {value!r}" for name, value in made_of.items() if held.get(name) != value
+        ]
         if wrong:
-            raise DataError(f"the maps were made of {', '.join(wrong)}: make them anew, or name the run that they are of", self.folder)
+            raise DataError(
+                f"the maps were made of {', '.join(wrong)}: make them anew, or name the run that they are of",
+                self.folder,
+            )
         missing = self.missing(images.ids)
         if missing:
-            raise DataError(f"{len(missing)} of {len(images)} images have no map: {_some(missing)}; finish the store", self.folder)
+            raise DataError(
+                f"{len(missing)} of {len(images)} images have no map: {_some(missing)}; finish the store", self.folder
+            )
         stale = self.missing(images.ids, sources(images))
         if by_class:
-            stale += [i for i in images.ids if not np.array_equal(self.read(i).classes, np.flatnonzero(images.label(i)))]
+            stale += [
+                i for i in images.ids if not np.array_equal(self.read(i).classes, np.flatnonzero(images.label(i)))
+            ]
         if stale:
             stale = list(dict.fromkeys(stale))
             raise DataError(
@@ -133,7 +142,9 @@ class MapStore:
         """
         maps, classes = np.asarray(maps, np.float32), np.asarray(classes)
         if maps.ndim != 3 or classes.shape != maps.shape[:1]:
-            raise ValueError(f"maps must be (K, h, w) with K classes, got {maps.shape} and {classes.shape} ({image_id})")
+            raise ValueError(
+                f"maps must be (K, h, w) with K classes, got {maps.shape} and {classes.shape} ({image_id})"
+            )
         if maps.size and not (maps.min() >= 0 and maps.max() <= 1):  # also refuses NaN
             raise ValueError(f"maps must lie in [0, 1], got {maps.min()} to {maps.max()} ({image_id}): normalise first")
         order = np.argsort(classes)
@@ -173,7 +184,9 @@ class MapStore:
         """
         stored = self.read(image_id)
         if len(stored.maps) > 1:
-            raise ValueError(f"{image_id} has {len(stored.maps)} maps in {self.folder}, not one: give a store of saliency")
+            raise ValueError(
+                f"{image_id} has {len(stored.maps)} maps in {self.folder}, not one: give a store of saliency"
+            )
         return resize_maps(stored.maps, stored.size)[0] if len(stored.maps) else np.zeros(stored.size, np.float32)
 
     def bytes(self) -> int:
@@ -225,7 +238,7 @@ def sources(images: LabeledImages) -> dict[str, str]:
 
 
 def file_name(image_id: str) -> str:
-    """The id as the stem of a file's name: as it is but for a slash, a leading point and "%"; a digest if it is too long."""
+    """The id as the stem of a file's name: itself but for a slash, a leading point and "%"; if too long, a digest."""
     name = image_id.replace("%", "%25").replace("/", "%2F")
     name = f"%2E{name[1:]}" if name.startswith(".") else name
     return name if len(name.encode()) <= LONGEST_NAME else f"%~{hashlib.sha256(image_id.encode()).hexdigest()[:40]}"

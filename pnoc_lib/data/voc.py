@@ -11,13 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pnoc_lib.data.images import LabeledImages
-from pnoc_lib.data.images import Masks
-from pnoc_lib.data.images import present_classes
-from pnoc_lib.data.images import read_index_mask
-from pnoc_lib.data.problems import DataError
-from pnoc_lib.data.problems import gather
-from pnoc_lib.data.problems import raise_all
+from pnoc_lib.data.images import LabeledImages, Masks, present_classes, read_index_mask
+from pnoc_lib.data.problems import DataError, gather, raise_all
 
 VOC_CLASSES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
@@ -126,11 +121,17 @@ def boxed_classes(path: Path, classes: Sequence[str]) -> np.ndarray:
             raise DataError(f'object "{name}" has no complete box: give xmin, ymin, xmax and ymax', path)
         left, top, right, bottom = corners
         if right < left or bottom < top:
-            raise DataError(f'object "{name}" has a box from {left:g}, {top:g} to {right:g}, {bottom:g}: '
-                            "give the upper left corner first", path)
+            raise DataError(
+                f'object "{name}" has a box from {left:g}, {top:g} to {right:g}, {bottom:g}: '
+                "give the upper left corner first",
+                path,
+            )
         if left > width or top > height or right <= 0 or bottom <= 0:
-            raise DataError(f'object "{name}" has a box outside of the image of {width:g} x {height:g} pixels: '
-                            "correct the box or the size", path)
+            raise DataError(
+                f'object "{name}" has a box outside of the image of {width:g} x {height:g} pixels: '
+                "correct the box or the size",
+                path,
+            )
         if right > left and bottom > top:
             present[classes.index(name)] = 1
     return present

@@ -1,10 +1,11 @@
-"""Backward passes on a CPU that cost no more than the forward ones: depthwise convolutions and ReLU6.
+"""Backward passes on a CPU that cost no more than the forward ones: depthwise convolutions and ReLU6; and dropout.
 
 The CPU kernels of torch have no quick backward pass for depthwise convolutions in bfloat16 unless they are 3x3, without
 dilation and without stride; on a mobile backbone that is most of a training step. Both gradients can be had from
 kernels that are quick: the one of the input is a depthwise convolution of the output's gradient with the mirrored
 kernel, the one of a larger or dilated kernel is put together of 3x3 ones. ReLU6 in place keeps a copy of what it
-overwrites; what comes out says as much. Values are those of the plain form up to rounding; everything else is left
+overwrites; what comes out says as much. Dropout asks for a coin a value, which takes three times as long as a uniform
+number. Values, but for what is dropped, are those of the plain form up to rounding; everything else is left
 alone.
 """
 
@@ -15,18 +16,19 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+PAIRS = 1000  # of positions of two maps up to which products of all pairs are quicker than kernels
 QUICK = 3  # side of the largest kernel whose gradient has a quick kernel in bfloat16
 
 
 class QuickBackward(TorchFunctionMode):
-    """Within `with QuickBackward():` depthwise `conv2d` and ReLU6 on a CPU go backward as in this module.
+    """Within `with QuickBackward():` depthwise `conv2d`, ReLU6 and dropout on a CPU are those of this module.
 
     A convolution of few input channels (a network's first) runs in float32 under autocast, for the same reason.
     """
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        ours = {F.conv2d: _convolve, F.hardtanh: _bounded}.get(func)
+        ours = {F.conv2d: _convolve, F.hardtanh: _bounded, F.dropout: _drop}.get(func)
         if ours is None or args[0].device.type != "cpu" or not torch.is_grad_enabled():
             return func(*args, **kwargs)
         return ours(*args, **kwargs)
@@ -52,6 +54,13 @@ class _ReLU6(torch.autograd.Function):
     @staticmethod
     def backward(ctx, gradient: Tensor):
         return torch.ops.aten.hardtanh_backward(gradient, *ctx.saved_tensors, 0, 6), None
+
+
+def _drop(values: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    if not training or not 0 < p < 1:
+        return F.dropout(values, p, training, inplace)
+    kept = torch.rand_like(values, dtype=torch.float32) >= p
+    return values * kept.to(values.dtype).div_(1 - p)
 
 
 def _convolve(image: Tensor, weight: Tensor, bias=None, stride=1, padding=0, dilation=1, groups=1) -> Tensor:
@@ -94,7 +103,9 @@ def _image_gradient(gradient: Tensor, image: Tensor, weight: Tensor, stride, pad
         return _plain_backward(gradient, image, weight, stride, padding, dilation, [True, False, False])[0]
     (height, width), (ph, pw) = image.shape[2:], padding
     shape = *image.shape[:2], height + 2 * ph, width + 2 * pw
-    padded = torch.empty(shape, dtype=gradient.dtype, memory_format=torch.channels_last).zero_()
+    padded = torch.empty(shape, dtype=gradient.dtype, memory_format=torch.channels_last)
+    if not all(map(_all_seen, shape[2:], gradient.shape[2:], weight.shape[2:], stride)):
+        padded.zero_()
     for rows, columns in _strides(weight, stride):  # pixels that see the same taps
         taps = weight[:, :, rows, columns]
         seen = F.conv2d(gradient, taps.flip(-1, -2), None, 1, [k - 1 for k in taps.shape[2:]], 1, len(weight))
@@ -102,8 +113,15 @@ def _image_gradient(gradient: Tensor, image: Tensor, weight: Tensor, stride, pad
     return padded[:, :, ph : ph + height, pw : pw + width]
 
 
+def _all_seen(inputs: int, outputs: int, taps: int, stride: int) -> bool:
+    """Whether each of the inputs is seen by a tap of some output, of one dimension without padding."""
+    return taps >= stride and inputs == (outputs - 1) * stride + taps
+
+
 def _weight_gradient(gradient: Tensor, image: Tensor, weight: Tensor, stride, padding, dilation) -> Tensor:
     if gradient.dtype != torch.float32 and (dilation != (1, 1) or max(weight.shape[2:]) > QUICK):
+        if gradient[0, 0].numel() * image[0, 0].numel() <= PAIRS:
+            return _by_pairs(gradient, image, weight, stride, padding, dilation)
         if stride == (1, 1):
             return _by_pieces(gradient, image, weight, padding, dilation)
         if dilation == (1, 1):
@@ -135,6 +153,25 @@ def _by_strides(gradient: Tensor, image: Tensor, weight: Tensor, stride, padding
         seen = image[:, :, rows, columns][:, :, : height + taps.shape[2] - 1, : width + taps.shape[3] - 1]
         of_weight[:, :, rows, columns] = _by_pieces(gradient, seen, taps, (0, 0), (1, 1))
     return of_weight
+
+
+def _by_pairs(gradient: Tensor, image: Tensor, weight: Tensor, stride, padding, dilation) -> Tensor:
+    """The gradient of a kernel from the products of each position of a small map with each of another.
+
+    A tap takes part in those of the pairs that lie as far apart as it looks.
+    """
+    whole = {"dtype": torch.float32, "memory_format": torch.contiguous_format}
+    left, right = gradient.flatten(2).permute(1, 2, 0).to(**whole), image.flatten(2).permute(1, 0, 2).to(**whole)
+    sides = zip(gradient.shape[2:], image.shape[2:], weight.shape[2:], stride, padding, dilation, strict=True)
+    taps = torch.einsum("yYu,xXv->yxYXuv", *(_seen(*side) for side in sides))  # a 1 for each pair and tap that meet
+    products = torch.bmm(left, right).flatten(1)  # (C, h w H W)
+    return (products @ taps.reshape(products.shape[1], -1)).view_as(weight).to(weight.dtype)
+
+
+def _seen(outputs: int, inputs: int, taps: int, stride: int, padding: int, dilation: int) -> Tensor:
+    """1 where an output sees an input through a tap, of one dimension: (outputs, inputs, taps)."""
+    place = torch.arange(outputs)[:, None] * stride + torch.arange(taps) * dilation - padding
+    return (torch.arange(inputs)[:, None] == place[:, None]).float()
 
 
 def _by_pieces(gradient: Tensor, image: Tensor, weight: Tensor, padding, dilation) -> Tensor:

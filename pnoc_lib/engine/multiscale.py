@@ -39,6 +39,8 @@ class Predictor:
     Raises ValueError for an unknown precision.
     """
 
+    exact = ("head",)  # parts that stay in float32
+
     def __init__(self, network: nn.Module, *, precision: str = "bf16", device: torch.device | str | None = None):
         if precision not in PRECISIONS:
             raise ValueError(f"unknown precision {precision!r}: choose one of {', '.join(PRECISIONS)}")
@@ -49,12 +51,12 @@ class Predictor:
         example = torch.zeros(1, 3, side, side, device=next(network.parameters()).device)
         self.network = batchnorm.fold_batchnorm(network, example).to(self.device, memory_format=torch.channels_last)
         for name, part in self.network.named_children():
-            if name != "head":
+            if name not in self.exact:
                 part.to(self.dtype)
         if self.device.type == "cpu" and self.dtype == torch.bfloat16:  # float32 has other kernels: not the same bits
             example = torch.linspace(-2, 2, 3 * side * side).view(1, 3, side, side).to(self.dtype)
             example = example.contiguous(memory_format=torch.channels_last)
-            self.network.encoder = pointwise.fuse_activations(self.network.encoder, example)
+            self.network = pointwise.ready(self.network, lambda one: self._reduced(one, example))
         self.mean = torch.tensor(network.mean, device=self.device)[:, None, None] * 255
         self.std = torch.tensor(network.std, device=self.device)[:, None, None] * 255
 
@@ -62,7 +64,15 @@ class Predictor:
     def __call__(self, images: Tensor) -> Tensor:
         pixels = (images.to(self.device).float() - self.mean) / self.std
         pixels = pixels.to(self.dtype).contiguous(memory_format=torch.channels_last)
-        return self.network.head(self.network.features(pixels).float())
+        return self._exact(self._reduced(self.network, pixels).float())
+
+    def _reduced(self, network: nn.Module, pixels: Tensor) -> Tensor:
+        """The part of the network that runs in `dtype`."""
+        return network.features(pixels)
+
+    def _exact(self, features: Tensor) -> Tensor:
+        """The part that runs in float32."""
+        return self.network.head(features)
 
 
 def augmented_maps(

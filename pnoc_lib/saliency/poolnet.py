@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from pnoc_lib.saliency import c2am
 
 WIDTH = 512  # channels at the coarsest levels; the published ones
 PYRAMID = (1, 3, 5)  # cells a side of the pooled branches of the PPM
+Encode = Callable[[Tensor], Sequence[Tensor]]  # images -> maps
 POOLS = (2, 4, 8)  # sides of the average pools of an aggregation
 
 
@@ -112,9 +114,12 @@ class PoolNet(nn.Module):
         self.stride = self.encoder.strides[-1]
         self.mean, self.std = self.encoder.mean, self.encoder.std
 
-    def features(self, images: Tensor) -> Tensor:
-        """What the score is read from: (N, 3, H, W) normalised -> (N, width / 4, h, w) at the finest map."""
-        taps = self.encoder(images)  # fine to coarse
+    def features(self, images: Tensor, encoder: Encode | None = None) -> Tensor:
+        """What the score is read from: (N, 3, H, W) normalised -> (N, width / 4, h, w) at the finest map.
+
+        encoder: what gives the five maps in place of its own, such as a quick copy of it.
+        """
+        taps = (encoder or self.encoder)(images)  # fine to coarse
         meaning = self.pooling(taps[-1])
         finer = taps[-2::-1]  # the level that each aggregation but the last leads to
         guidance = [guide(resized(meaning, tap)) for guide, tap in zip(self.guides, finer, strict=True)]
@@ -123,8 +128,10 @@ class PoolNet(nn.Module):
             x = aggregate(x, lateral, guide)
         return self.aggregations[-1](x)
 
-    def forward(self, images: Tensor) -> Tensor:
-        return F.interpolate(self.head(self.features(images)), images.shape[-2:], mode="bilinear", align_corners=True)
+    def forward(self, images: Tensor, encoder: Encode | None = None) -> Tensor:
+        return F.interpolate(
+            self.head(self.features(images, encoder)), images.shape[-2:], mode="bilinear", align_corners=True
+        )
 
 
 def resized(x: Tensor, like: Tensor) -> Tensor:

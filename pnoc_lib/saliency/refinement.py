@@ -18,9 +18,10 @@ from pnoc_lib import files
 from pnoc_lib.data import augment, stores
 from pnoc_lib.data.images import LabeledImages
 from pnoc_lib.data.samples import mix
-from pnoc_lib.engine import batchnorm, checkpoints
+from pnoc_lib.engine import batchnorm, checkpoints, fixed
 from pnoc_lib.engine.history import History
 from pnoc_lib.engine.loop import Loop, Moment, Pace
+from pnoc_lib.engine.multiscale import PRECISIONS
 from pnoc_lib.engine.pace import Paced
 from pnoc_lib.saliency import poolnet
 
@@ -134,6 +135,8 @@ def train(
 
     learner = loop.learner("poolnet", network, adam, mode=lambda network: batchnorm.freeze_batchnorm(network.train()))
 
+    encoder = fixed.FixedEncoder(network.encoder, PRECISIONS[settings.precision]) if settings.fixed_encoder else None
+
     def step(*pairs: tuple[Tensor, Tensor], at: Moment) -> dict[str, Tensor]:
         groups = list(alike(pairs))
         pixels = sum(target.numel() for _, target in pairs)
@@ -142,7 +145,7 @@ def train(
             x, target = loop.place(*group)
             with learner.adding() if left else nullcontext():
                 with loop.arithmetic():
-                    logits = learner(x)
+                    logits = learner(x, encoder)
                 loss = saliency_loss(logits, target, len(pairs))
                 learner.update(loss)
             part = {"loss": loss.detach(), "salient": target.sum() / pixels, "found": (logits > 0).sum() / pixels}

@@ -7,7 +7,7 @@ among them, and sharpens them with a map of the first stage.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -21,6 +21,7 @@ from pnoc_lib.segmentation import caffe
 ARCHITECTURES = ("deeplabv2", "deeplabv3+")
 ASPP_V2 = (6, 12, 18, 24)  # dilations, in positions of the map
 ASPP_V3 = (6, 12, 18)
+Encode = Callable[[Tensor], Sequence[Tensor]]  # images -> maps
 GROUPS = 4  # of every GroupNorm in the head of V3+
 LOW_AND_DEEP = (1, -1)  # levels of the backbone: the first stage, of a stride of 4 pixels, and the last
 
@@ -50,8 +51,11 @@ class DeepLab(nn.Module):
     def std(self) -> tuple[float, ...]:
         return self.encoder.std
 
-    def forward(self, images: Tensor) -> list[Tensor]:
-        """The logit maps that a training compares with the masks, (N, C + 1, h, w) each; the last one is tested."""
+    def forward(self, images: Tensor, encoder: Encode | None = None) -> list[Tensor]:
+        """The logit maps that a training compares with the masks, (N, C + 1, h, w) each; the last one is tested.
+
+        encoder: what gives the maps in place of its own, such as a quick copy of it.
+        """
         raise NotImplementedError
 
     def coarse(self, images: Tensor) -> Tensor:
@@ -94,13 +98,13 @@ class DeepLabV3Plus(DeepLab):
             self.head = Head(low, deep, self.num_outputs, width=width, low_width=low_width)
         self.widths = (width, low_width)
 
-    def coarse(self, images: Tensor) -> Tensor:
+    def coarse(self, images: Tensor, encoder: Encode | None = None) -> Tensor:
         """Logits as the decoder leaves them: (N, 3, H, W) normalised -> (N, C + 1, H / 4, W / 4)."""
-        return self.head(*self.encoder(images))
+        return self.head(*(encoder or self.encoder)(images))
 
-    def forward(self, images: Tensor) -> list[Tensor]:
+    def forward(self, images: Tensor, encoder: Encode | None = None) -> list[Tensor]:
         """One map: (N, 3, H, W) normalised images -> (N, C + 1, H, W), bilinear, corners aligned (Section 23)."""
-        coarse = self.coarse(images).float()
+        coarse = self.coarse(images, encoder).float()
         return [F.interpolate(coarse, images.shape[-2:], mode="bilinear", align_corners=self.align_corners)]
 
 
@@ -177,17 +181,15 @@ class DeepLabV2(DeepLab):
         batchnorm.freeze_batchnorm(self)
         return self
 
-    def single(self, images: Tensor) -> Tensor:
+    def single(self, images: Tensor, encoder: Encode | None = None) -> Tensor:
         """Logits of one size: (N, 3, H, W) -> (N, C + 1, ceil(H / 8), ceil(W / 8)), one more under Caffe's layout."""
-        return self.head(self.encoder(images)[-1])
+        return self.head((encoder or self.encoder)(images)[-1])
 
-    def forward(self, images: Tensor) -> list[Tensor]:
+    def forward(self, images: Tensor, encoder: Encode | None = None) -> list[Tensor]:
         """Maps at scale 1, at the other scales, and the maximum of all at the size of the first."""
-        first = self.single(images).float()
-        others = [
-            self.single(F.interpolate(images, scale_factor=scale, mode="bilinear", align_corners=False)).float()
-            for scale in self.scales
-        ]
+        first = self.single(images, encoder).float()
+        smaller = (F.interpolate(images, scale_factor=s, mode="bilinear", align_corners=False) for s in self.scales)
+        others = [self.single(scaled, encoder).float() for scaled in smaller]
         resized = [F.interpolate(o, first.shape[-2:], mode="bilinear", align_corners=False) for o in others]
         return [first, *others, torch.stack([first, *resized]).amax(dim=0)] if others else [first]
 

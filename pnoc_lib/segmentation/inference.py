@@ -31,15 +31,17 @@ class Segmenter(multiscale.Predictor):
     Raises ValueError for an unknown precision.
     """
 
+    exact = ()
+
     def __init__(self, network: deeplab.DeepLab, *, precision: str = "bf16", device: torch.device | str | None = None):
         super().__init__(network, precision=precision, device=device)
-        self.network.to(self.dtype)
         self.num_outputs = network.num_outputs
 
-    @torch.inference_mode()
-    def __call__(self, images: Tensor) -> Tensor:
-        pixels = (images.to(self.device).float() - self.mean) / self.std
-        return self.network.coarse(pixels.to(self.dtype).contiguous(memory_format=torch.channels_last)).float()
+    def _reduced(self, network: deeplab.DeepLab, pixels: Tensor) -> Tensor:
+        return network.coarse(pixels)
+
+    def _exact(self, features: Tensor) -> Tensor:
+        return features
 
 
 @torch.inference_mode()

@@ -12,9 +12,10 @@ from torch import Tensor
 from pnoc_lib import files
 from pnoc_lib.data import pairs
 from pnoc_lib.data.images import LabeledImages
-from pnoc_lib.engine import backbones, checkpoints
+from pnoc_lib.engine import backbones, checkpoints, fixed
 from pnoc_lib.engine.history import History
 from pnoc_lib.engine.loop import Loop
+from pnoc_lib.engine.multiscale import PRECISIONS
 from pnoc_lib.engine.pace import Moment
 from pnoc_lib.segmentation import deeplab, losses
 from pnoc_lib.segmentation.settings import SegmentationSettings
@@ -74,10 +75,11 @@ def train(
             network.encoder.eval()
 
     learner = loop.learner("network", network, sgd, mode=mode)
+    encoder = fixed.FixedEncoder(network.encoder, PRECISIONS[settings.precision]) if settings.fixed_encoder else None
 
     def step(pixels: Tensor, masks: Tensor, at: Moment) -> dict[str, Tensor]:
         with loop.arithmetic():
-            maps = learner(pixels)
+            maps = learner(pixels, encoder)
         loss = losses.multi_scale_loss(maps, masks, smoothing=settings.label_smoothing)
         learner.update(loss)
         return {"loss": loss}
