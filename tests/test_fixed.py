@@ -23,8 +23,9 @@ def test_it_gives_the_maps_of_evaluation_mode_in_its_own_precision(dtype, apart)
             module.running_mean.normal_(0, 0.1), module.running_var.uniform_(0.5, 2)
     before = {name: value.clone() for name, value in encoder.state_dict().items()}
     one = fixed.FixedEncoder(encoder.train(), dtype).train()
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast("cpu", torch.bfloat16), torch.inference_mode():
         seen = [one(image()) for _ in range(3)]
+    assert bool(one._ready) == (dtype == torch.bfloat16) and one._ready[:1] != [one.network]
     plain = encoder.eval()(image())
     for first, again, third, wanted in zip(*seen, plain, strict=True):
         assert first.dtype == dtype and not first.requires_grad

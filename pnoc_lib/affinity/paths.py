@@ -34,20 +34,29 @@ def affinities(edge: Tensor, radius: int) -> Tensor:
     from 0 and columns from R - 1. A grid too small for the radius has none. The gradient goes to the
     highest edge alone.
     """
-    rows, columns = edge.shape[1] - radius + 1, edge.shape[2] - 2 * (radius - 1)
-    pairs = offsets(radius)
-    if min(rows, columns) < 1:
-        return edge.new_zeros(len(edge), len(pairs), max(rows, 0), max(columns, 0))
-    with torch.no_grad():
-        windows = edge.unfold(1, radius, 1).unfold(2, 2 * radius - 1, 1)  # (N, rows, columns, R, 2R - 1), a view
-        corner = _positions(rows, columns, edge)
-        highest = torch.empty(len(edge), len(pairs), rows, columns, dtype=torch.long, device=edge.device)
-        for number, pair in enumerate(pairs):
-            y, x = torch.tensor(path(*pair), device=edge.device).T
-            x = x + radius - 1  # within the window
-            where = windows[..., y, x].argmax(-1)
-            torch.add(corner, (y * edge.shape[2] + x)[where], out=highest[:, number])
+    if not (edge.requires_grad and torch.is_grad_enabled()):
+        return 1 - _largest(edge, radius)
+    with torch.no_grad():  # where it is highest: value and place in one number, so that a maximum carries both
+        place = torch.arange(edge[0].numel(), device=edge.device).view(edge.shape[1:])
+        bits = edge.float().view(torch.int32).long()  # of floats from 0 on they have the same order
+        last = place.numel() - 1
+        highest = last - (_largest(bits << 32 | last - place, radius) & (2**32 - 1))
     return 1 - edge.flatten(1).gather(1, highest.flatten(1)).view_as(highest)
+
+
+def _largest(grid: Tensor, radius: int) -> Tensor:
+    """The largest value of a grid (N, h, w) on the path of every pair, (N, P, rows, columns) as in `affinities`."""
+    rows, columns = max(0, grid.shape[1] - radius + 1), max(0, grid.shape[2] - 2 * (radius - 1))
+    pairs = offsets(radius)
+    largest = grid.new_empty(len(grid), len(pairs), rows, columns)
+    if not largest.numel():
+        return largest
+    for number, pair in enumerate(pairs):
+        way = [grid[:, y : y + rows, x + radius - 1 : x + radius - 1 + columns] for y, x in path(*pair)]
+        torch.maximum(way[0], way[1], out=largest[:, number])
+        for pixels in way[2:]:
+            torch.maximum(largest[:, number], pixels, out=largest[:, number])
+    return largest
 
 
 def shifted(grid: Tensor, radius: int) -> tuple[Tensor, Tensor]:
@@ -59,9 +68,3 @@ def shifted(grid: Tensor, radius: int) -> tuple[Tensor, Tensor]:
     rows, columns = max(rows, 0), max(columns, 0)
     targets = [grid[:, dy : dy + rows, left + dx : left + dx + columns] for dy, dx in offsets(radius)]
     return grid[:, None, :rows, left : left + columns], torch.stack(targets, 1)
-
-
-def _positions(rows: int, columns: int, grid: Tensor) -> Tensor:
-    """Flat index in the grid of the upper left corner of every window, (rows, columns)."""
-    y = torch.arange(rows, device=grid.device) * grid.shape[2]
-    return y[:, None] + torch.arange(columns, device=grid.device)

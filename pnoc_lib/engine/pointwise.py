@@ -49,6 +49,7 @@ class ReadyConvolution(nn.Module):
         return kept[shape]
 
 
+@torch.inference_mode(False)  # within it no tensor tells whether it was changed in place
 @torch.no_grad()
 def ready(network: nn.Module, run: Callable[[nn.Module], Tensor | Sequence[Tensor]]) -> nn.Module:
     """Copy of `network` whose convolutions are ready, with the activations behind them; or itself where that fails.
