@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy import special
 
 from pnoc_lib.data.images import VOID, Masks
 from pnoc_lib.data.problems import DataError, gather
@@ -197,7 +197,7 @@ def chance_correlation(classes: int) -> float:
     """|rho| that two unrelated columns exceed in 5 % of draws, by Student's t; 1 for fewer than 3 classes."""
     if classes < 3:
         return 1.0
-    t = stats.t.ppf(0.975, classes - 2)
+    t = special.stdtrit(classes - 2, 0.975)
     return float(t / np.sqrt(classes - 2 + t**2))
 
 

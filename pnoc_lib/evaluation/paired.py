@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special
 
 HOLDS, REFUTED, OPEN = "holds", "refuted", "open"
 ERRORS = 2.0  # standard errors beyond which a statement holds or is refuted
@@ -32,7 +32,7 @@ def difference(scores: pd.DataFrame, higher: str, lower: str, column: str) -> di
     if n < 2:
         return {"n": n, "mean": mean, "se": np.nan, "low": np.nan, "high": np.nan, "verdict": OPEN}
     se = float(apart.std(ddof=1) / np.sqrt(n))
-    reach = float(stats.t.ppf(0.975, n - 1)) * se
+    reach = float(special.stdtrit(n - 1, 0.975)) * se
     verdict = HOLDS if mean > ERRORS * se else REFUTED if mean < -ERRORS * se else OPEN
     return {"n": n, "mean": mean, "se": se, "low": mean - reach, "high": mean + reach, "verdict": verdict}
 
