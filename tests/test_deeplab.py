@@ -82,7 +82,7 @@ class Means(nn.Module):
 def test_multi_scale_maximum_by_hand():
     network = deeplab.DeepLabV2(TINY, 1, scales=(0.5,))
     network.encoder, network.head = nn.Identity(), Means()
-    network.single = lambda images: network.head(images)
+    network.single = lambda images, encoder: network.head(images)
     images = torch.zeros(1, 3, 16, 16)
     images[:, :, :8, :8] = 1.0  # one block of four; half the size is a single block, a quarter bright
     first, half, highest = network(images)

@@ -111,7 +111,7 @@ def test_it_learns_the_squares(squares, tmp_path):
         tmp_path / "run",
         squares,
         targets.SupervisedMasks(squares[1]),
-        epochs=20,
+        epochs=24,
         lr=0.05,
         label_smoothing=0.0,
         jitter=False,
