@@ -302,17 +302,18 @@ def test_a_run_is_as_urgent_as_the_chain_behind_it_is_long(root, project, monkey
     assert urgency(("01_train_priors", "puzzle-1", 0)) == 10 + 1 + 2 + 0.25
 
 
-def test_of_two_runs_that_may_start_the_more_urgent_one_comes_first(root, project):
-    """On one core, though the preset names the other chain first."""
+@pytest.mark.parametrize("long", ["a", "z"])
+def test_of_two_runs_that_may_start_the_more_urgent_one_comes_first(root, project, long):
+    """On one core, whatever their names and the order of the preset."""
     preset = yaml.safe_load(PRESET)
     preset["runs"] = {"priors": {"a": {"strategy": "puzzle"}, "z": {"strategy": "puzzle"}, "cam": {}}}
-    preset["runs"]["affinity"] = {"short": {"prior": "a"}, "long": {"prior": "z"}}
-    preset["runs"]["segmentation"] = {"net": {"masks": "long"}}
+    preset["runs"]["affinity"] = {"first": {"prior": "a"}, "last": {"prior": "z"}}
+    preset["runs"]["segmentation"] = {"net": {"masks": {"a": "first", "z": "last"}[long]}}
     (project / "tiny.yaml").write_text(yaml.safe_dump(preset, sort_keys=False))
     done = run(root)
     assert done.returncode == 0, done.stderr
     begun = re.findall(r"-> results/tiny/(0[125]\S+)-s0", done.stdout)
-    assert begun[:2] == ["01_train_priors-z", "02_infer_priors-z"]
+    assert begun[:2] == [f"01_train_priors-{long}", f"02_infer_priors-{long}"], begun
 
 
 def test_the_ordinary_classifier_comes_first_where_it_is_needed(root, project, monkeypatch):
