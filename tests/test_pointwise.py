@@ -1,5 +1,7 @@
 """A convolution and its activation as one kernel: the same bits, and nothing where they are not a pair."""
 
+import copy
+
 import pytest
 import timm
 import torch
@@ -39,7 +41,7 @@ def fused_ones(network):
     return sum(module.kernel[0] != "none" for module in ready)
 
 
-def test_weights_are_laid_out_for_shapes_that_come_again_and_not_for_all(monkeypatch):
+def test_weights_are_laid_out_for_sizes_that_come_again_and_not_for_all(monkeypatch):
     plain = nn.Conv2d(3, 4, 3, bias=False).to(torch.bfloat16, memory_format=torch.channels_last)
     one = pointwise.ReadyConvolution(plain)
     with torch.inference_mode():
@@ -49,7 +51,9 @@ def test_weights_are_laid_out_for_shapes_that_come_again_and_not_for_all(monkeyp
         assert [kept is not None for kept in one._laid_out.values()] == [False, True]  # the last seen comes last
         for width in range(10, 10 + pointwise.LAYOUTS):
             one(image(8, width, torch.bfloat16))
-        assert len(one._laid_out) == pointwise.LAYOUTS and (1, 3, 8, 8) not in one._laid_out
+        copied = copy.deepcopy(one)  # without what oneDNN holds
+        assert not copied._laid_out and torch.equal(copied(x), plain(x))
+        assert len(one._laid_out) == pointwise.LAYOUTS and (8, 8) not in one._laid_out
         monkeypatch.setattr(pointwise, "LARGEST", 3 * 4 * 9 - 1)
         large = pointwise.ReadyConvolution(plain)
         for _ in range(3):
