@@ -5,7 +5,9 @@
 - the random walk as a short series of stencil products, against eight squarings of the dense matrix at a size that
   those can afford, and against 256 products with a sparse matrix at the size of a VOC image; time and memory;
 - its cost for images of up to 2000 x 1500 pixels;
-- one step of the edge head, against gathering all paths with their gradients over a float32 backbone;
+- affinities of the walk and, with their gradient, of training, against gathering all paths;
+- one step of the edge head, against the same over a float32 backbone;
+- the dense CRF of several labels of one image, against one by one;
 - the dense CRF over a pool of two processes, against one.
 Times are CPU seconds of one thread, but for the pool, which takes the clock and so two idle cores.
 """
@@ -132,6 +134,29 @@ def literal_affinities(edge: torch.Tensor, radius: int) -> torch.Tensor:
     return 1 - torch.stack(found, 1)
 
 
+def affinities() -> None:
+    for radius, size, learning in ((5, (8, 94, 128), False), (10, (4, 128, 128), True)):
+        edge = torch.rand(size).requires_grad_(learning)
+
+        def run(function) -> None:
+            found = function(edge, radius)  # noqa: B023
+            if learning:  # noqa: B023
+                found.sum().backward()
+
+        slow, fast = seconds(lambda: run(literal_affinities)), seconds(lambda: run(paths.affinities))
+        what = "with gradient" if learning else "of a walk"
+        print(f"affinities within {radius} {what}: literal {slow:.3f} s, ours {fast:.3f} s ({slow / fast:.0f}x)")
+
+
+def several() -> None:
+    image, labels, count, _ = load(0)
+    cuts = [labels, np.minimum(labels, 1), np.roll(labels, 40, 1)]
+    for name, settings in {"pseudo masks": crf.PSEUDO_MASKS, "affinity labels": crf.AFFINITY_LABELS}.items():
+        slow = seconds(lambda: [crf.refine_labels(image, cut, count, settings) for cut in cuts])  # noqa: B023
+        fast = seconds(lambda: crf.refine_several(image, cuts, count, settings))  # noqa: B023
+        print(f"CRF of three {name} of an image: one by one {slow:.2f} s, together {fast:.2f} s ({slow / fast:.1f}x)")
+
+
 def step() -> None:
     images, labels = torch.randn(16, 3, 160, 160), torch.randint(0, 3, (16, 160, 160), dtype=torch.uint8)
     kinds = network.pair_kinds(network.to_grid(labels), 10)
@@ -175,5 +200,7 @@ def pool() -> None:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     walks()
+    affinities()
     step()
+    several()
     pool()

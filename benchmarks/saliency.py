@@ -27,6 +27,7 @@ from torchvision.transforms.v2 import functional as TF
 from pnoc_lib import toyvoc
 from pnoc_lib.data import reading, stores
 from pnoc_lib.engine import backward, batchnorm, multiscale
+from pnoc_lib.engine.fixed import FixedEncoder
 from pnoc_lib.saliency import c2am, contrast, inference, poolnet, refinement
 
 
@@ -83,6 +84,7 @@ def pool_step(network: poolnet.PoolNet, *, literal: bool, fixed: bool = False) -
     layout = torch.contiguous_format if literal else torch.channels_last
     batchnorm.freeze_batchnorm(network.train().to(memory_format=layout))
     network.encoder.requires_grad_(not fixed)
+    encoder = FixedEncoder(network.encoder, torch.bfloat16) if fixed else None
     pairs = [(torch.randn(3, 120, 160), torch.rand(1, 120, 160)) for _ in range(10)]
 
     def run() -> None:
@@ -94,7 +96,7 @@ def pool_step(network: poolnet.PoolNet, *, literal: bool, fixed: bool = False) -
                 logits = network(x)
             else:
                 with backward.QuickBackward(), torch.autocast("cpu", torch.bfloat16):
-                    logits = network(x)
+                    logits = network(x, encoder)
             refinement.saliency_loss(logits, target, 10).backward()
 
     return run

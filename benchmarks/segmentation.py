@@ -22,6 +22,7 @@ from torchvision.transforms.v2 import functional as TF
 
 from pnoc_lib.data.images import LabeledImages
 from pnoc_lib.engine import backward, crf
+from pnoc_lib.engine.fixed import FixedEncoder
 from pnoc_lib.segmentation import deeplab, inference, losses
 
 SCALES = (0.5, 1.0, 1.5)
@@ -32,6 +33,7 @@ def step_seconds(network, size: int, *, literal: bool, fixed: bool = False, repe
     layout = torch.contiguous_format if literal else torch.channels_last
     network = network.train().to(memory_format=layout)
     network.encoder.requires_grad_(not fixed).train(not fixed)
+    encoder = FixedEncoder(network.encoder, torch.bfloat16) if fixed else None
     images = torch.rand(8, 3, size, size).contiguous(memory_format=layout)
     masks = torch.randint(0, 21, (8, size, size))
     learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
@@ -44,7 +46,7 @@ def step_seconds(network, size: int, *, literal: bool, fixed: bool = False, repe
             maps = network(images)
         else:
             with backward.QuickBackward(), torch.autocast("cpu", torch.bfloat16):
-                maps = network(images)
+                maps = network(images, encoder)
         losses.multi_scale_loss(maps, masks, smoothing=0.1).backward()
         optimizer.step()
         seconds.append(time.perf_counter() - begin)
