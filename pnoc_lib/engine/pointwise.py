@@ -7,8 +7,12 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 import torch
+import torch.nn.functional as F
+from timm.layers import Conv2dSame
+from timm.layers.padding import get_same_padding
 from torch import Tensor, nn
 
+CONVOLUTIONS = (nn.Conv2d, Conv2dSame)
 ACTIVATIONS = {nn.ReLU: ("relu", []), nn.ReLU6: ("hardtanh", [0.0, 6.0])}  # names of oneDNN, lower and upper bound
 LAYOUTS = 8  # sizes of images for which a convolution keeps its weights laid out
 LARGEST = 2**20  # weights of a convolution up to which that is done: others have more to do than to lay them out
@@ -20,6 +24,8 @@ class ReadyConvolution(nn.Module):
     convolution: its weights are shared and must not change any more. activation: of `ACTIVATIONS`, or None.
     The kernel reads weights in an order of its own, by the size of the images; from the second time on that a size is
     seen they lie there in that order, which saves up to a third of a pass over a single image. Inference alone.
+    TensorFlow's "same" padding (timm's Conv2dSame) may want a pixel more behind than before, which no kernel knows: a
+    kernel a channel gets a tap of zeros in front instead, which is much less than a copy of the images with a margin.
     """
 
     def __init__(self, convolution: nn.Conv2d, activation: nn.Module | None = None):
@@ -33,24 +39,39 @@ class ReadyConvolution(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         one, (name, bounds) = self.convolution, self.kernel
-        how = (one.padding, one.stride, one.dilation, one.groups)
-        weight = self._weight(tuple(images.shape), how)
+        padding, behind = _padding(one, images.shape[2:])
+        if any(behind) and (one.groups != one.in_channels or any(step != 1 for step in one.dilation)):
+            (top, left), (below, beside) = padding, behind
+            images, padding, behind = F.pad(images, (left, left + beside, top, top + below)), (0, 0), (0, 0)
+        padding = tuple(map(int.__add__, padding, behind))
+        how = (padding, one.stride, one.dilation, one.groups)
+        weight = self._weight(tuple(images.shape), how, behind)
         return torch.ops.mkldnn._convolution_pointwise(images, weight, one.bias, *how, name, bounds, "")
 
-    def _weight(self, shape: tuple[int, ...], how: tuple) -> Tensor:
-        weight, kept = self.convolution.weight, self._laid_out
+    def _weight(self, shape: tuple[int, ...], how: tuple, behind: tuple[int, int]) -> Tensor:
+        weight, kept, size = self.convolution.weight.detach(), self._laid_out, shape[2:]
+        if kept.get(size) is not None:
+            kept.move_to_end(size)
+            return kept[size]
+        if any(behind):
+            weight = F.pad(weight, (behind[1], 0, behind[0], 0))
         if weight.numel() > LARGEST:
             return weight
-        size = shape[2:]
-        if size not in kept:
-            kept[size] = None
-            if len(kept) > LAYOUTS:
-                kept.popitem(last=False)
-            return weight
-        kept.move_to_end(size)
-        if kept[size] is None:
-            kept[size] = torch.ops.mkldnn._reorder_convolution_weight(weight.detach(), *how, list(shape))
-        return kept[size]
+        if size in kept:
+            weight = torch.ops.mkldnn._reorder_convolution_weight(weight, *how, list(shape))
+        kept[size] = weight if size in kept else None
+        if len(kept) > LAYOUTS:
+            kept.popitem(last=False)
+        return weight
+
+
+def _padding(convolution: nn.Conv2d, size: Sequence[int]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Pixels (rows, columns) around an image of this size, and those more behind it."""
+    if not isinstance(convolution, Conv2dSame):
+        return convolution.padding, (0, 0)
+    how = zip(size, convolution.kernel_size, convolution.stride, convolution.dilation, strict=True)
+    both = [get_same_padding(*of_side) for of_side in how]
+    return tuple(total // 2 for total in both), tuple(total % 2 for total in both)
 
 
 @torch.inference_mode(False)  # within it no tensor tells whether it was changed in place
@@ -91,7 +112,7 @@ def _replace(network: nn.Module, run: Callable) -> None:
             pairs[module] = convolution
 
     modules = list(network.modules())
-    hooks = [module.register_forward_hook(after_convolution) for module in modules if type(module) is nn.Conv2d]
+    hooks = [module.register_forward_hook(after_convolution) for module in modules if type(module) in CONVOLUTIONS]
     hooks += [module.register_forward_pre_hook(before_activation) for module in modules if type(module) in ACTIVATIONS]
     run(network)
     for hook in hooks:
