@@ -224,6 +224,9 @@ def test_masks_by_hand():
     cut = masks.cut(large, np.array([3, 7]), 0.6)
     assert (cut[:, :6] == 4).all() and (cut[:, 12:] == 0).all() and set(np.unique(cut)) == {0, 4}
     assert set(np.unique(masks.cut(large, np.array([3, 7]), 0.3))) == {4, 8}
+    flat = np.repeat([[40] * 7 + [200] * 8], 10, 0)[..., None].repeat(3, -1).astype(np.uint8)
+    high, low = masks.refine(flat, maps, np.array([3, 7]), (0.6, 0.3))
+    assert set(np.unique(high)) == {0, 4} and set(np.unique(low)) == {4, 8} and low.dtype == np.uint8
 
 
 def test_an_image_without_a_class_is_background():

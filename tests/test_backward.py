@@ -37,6 +37,7 @@ CASES = [  # kernel, stride, padding, dilation, side (of a map one wider, or hei
     (5, 2, 2, 1, (8, 11)),
     (5, 3, 1, 1, (13, 10)),
     (2, 3, 0, 1, (9, 8)),
+    (2, 3, 0, 1, (8, 5)),
     (5, 2, 2, 2, (13, 12)),
 ]
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from pydensecrf.densecrf import DenseCRF2D
 
 from pnoc_lib.engine import crf, processes
 
@@ -140,3 +141,14 @@ def test_several_labels_of_an_image_are_refined_as_one_by_one():
     together = crf.refine_several(image, several, 3, settings)
     assert all(map(np.array_equal, alone, together)) and not np.array_equal(alone[0], alone[2])
     assert crf.refine_several(image, [], 3, settings) == []
+
+
+def test_it_is_pydensecrf_on_this_image():
+    generator = np.random.default_rng(1)
+    image, labels = generator.integers(0, 255, (21, 34, 3), np.uint8), generator.integers(0, 3, (21, 34))
+    plain = DenseCRF2D(34, 21, 3)
+    plain.setUnaryEnergy(crf.unary_from_labels(labels, 3, 0.7).reshape(3, -1))
+    plain.addPairwiseGaussian(sxy=3, compat=3)
+    plain.addPairwiseBilateral(sxy=50, srgb=5, rgbim=image, compat=10)
+    wanted = np.asarray(plain.inference(10)).reshape(3, 21, 34).argmax(0)
+    assert np.array_equal(crf.refine_labels(image, labels, 3, crf.AFFINITY_LABELS), wanted)

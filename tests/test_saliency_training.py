@@ -324,6 +324,11 @@ def test_together_or_one_by_one_poolnet_learns_the_same(squares, tmp_path, monke
 def test_a_fixed_encoder_stays_and_the_rest_learns(squares, tmp_path):
     maps = teach(*squares, stores.MapStore(tmp_path / "maps"), one=True)
     net, before = poolnet.PoolNet(BACKBONE, width=8), poolnet.PoolNet(BACKBONE, width=8).state_dict()
+
+    def slow(images):
+        raise AssertionError("the quick copy was not used")
+
+    net.encoder.forward = slow
     refinement.train(net, squares[0], maps, tmp_path / "run", replace(REFINE, fixed_encoder=True), **QUIET)
     same = {name: torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items()}
     assert all(same[name] for name in same if name.startswith("encoder."))
