@@ -32,20 +32,20 @@ STAGES = {
     stage.name: stage
     for stage in (
         Stage("00_data", "", library="toyvoc evaluation/analysis", minutes=0.5),
-        Stage(PRIORS, "priors", {"oc_run": PRIORS}, "engine priors evaluation/estimate", 3, 4500),
-        Stage(INFERENCE, "priors", {"run": PRIORS}, "engine priors", 1, 2500),
-        Stage(ANALYSIS, "", {"priors": INFERENCE}, "priors evaluation paper", 0.7),
+        Stage(PRIORS, "priors", {"oc_run": PRIORS}, "engine priors evaluation/estimate", 2.2, 4500),
+        Stage(INFERENCE, "priors", {"run": PRIORS}, "engine priors", 0.7, 2500),
+        Stage(ANALYSIS, "", {"priors": INFERENCE}, "priors evaluation paper", 0.4),
         Stage(
             SALIENCY, "saliency", {"hints": INFERENCE, "segmentation_priors": INFERENCE, "beside": SALIENCY},
-            "engine priors saliency evaluation/metrics evaluation/saliency", 5, 3500,
+            "engine priors saliency evaluation/metrics evaluation/saliency", 3.6, 3500,
         ),
         Stage(
             AFFINITY, "affinity", {"prior": INFERENCE, "saliency": SALIENCY, "beside": AFFINITY},
-            "engine priors saliency affinity evaluation/metrics", 4, 3500,
+            "engine priors saliency affinity evaluation/metrics", 2.7, 3500,
         ),
         Stage(
             SEGMENTATION, "segmentation", {"masks": AFFINITY, "encoder": PRIORS, "beside": SEGMENTATION},
-            "engine segmentation evaluation/metrics evaluation/masks paper/segmentation_rows", 4, 2500,
+            "engine segmentation evaluation/metrics evaluation/masks paper/segmentation_rows", 2.3, 2500,
         ),
         Stage(
             BUDGET, "", {"networks": SEGMENTATION},
