@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import Tensor, nn
 
 from pnoc_lib.engine import batchnorm, pointwise
+
+Encode = Callable[[Tensor], Sequence[Tensor]]  # (N, 3, H, W) normalised images -> maps (N, K, h, w), fine to coarse
 
 
 class FixedEncoder(nn.Module):

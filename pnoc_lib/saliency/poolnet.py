@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -12,11 +11,11 @@ from torch import Tensor, nn
 
 from pnoc_lib import files
 from pnoc_lib.engine import backbones
+from pnoc_lib.engine.fixed import Encode
 from pnoc_lib.saliency import c2am
 
 WIDTH = 512  # channels at the coarsest levels; the published ones
 PYRAMID = (1, 3, 5)  # cells a side of the pooled branches of the PPM
-Encode = Callable[[Tensor], Sequence[Tensor]]  # images -> maps
 POOLS = (2, 4, 8)  # sides of the average pools of an aggregation
 
 

@@ -134,7 +134,6 @@ def train(
         return torch.optim.Adam(learning, lr=settings.lr, weight_decay=settings.weight_decay)
 
     learner = loop.learner("poolnet", network, adam, mode=lambda network: batchnorm.freeze_batchnorm(network.train()))
-
     encoder = fixed.FixedEncoder(network.encoder, PRECISIONS[settings.precision]) if settings.fixed_encoder else None
 
     def step(*pairs: tuple[Tensor, Tensor], at: Moment) -> dict[str, Tensor]:

@@ -7,7 +7,7 @@ among them, and sharpens them with a map of the first stage.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -16,12 +16,12 @@ from torch import Tensor, nn
 
 from pnoc_lib import files
 from pnoc_lib.engine import backbones, batchnorm
+from pnoc_lib.engine.fixed import Encode
 from pnoc_lib.segmentation import caffe
 
 ARCHITECTURES = ("deeplabv2", "deeplabv3+")
 ASPP_V2 = (6, 12, 18, 24)  # dilations, in positions of the map
 ASPP_V3 = (6, 12, 18)
-Encode = Callable[[Tensor], Sequence[Tensor]]  # images -> maps
 GROUPS = 4  # of every GroupNorm in the head of V3+
 LOW_AND_DEEP = (1, -1)  # levels of the backbone: the first stage, of a stride of 4 pixels, and the last
 
