@@ -89,7 +89,11 @@ def pool_step(network: poolnet.PoolNet, *, literal: bool, fixed: bool = False) -
 
     def run() -> None:
         network.zero_grad()
-        groups = [(x[None], target[None]) for x, target in pairs] if literal else refinement.alike(pairs)
+        groups = (
+            [(x[None], target[None]) for x, target in pairs]
+            if literal
+            else refinement.alike(pairs, refinement.TOGETHER)
+        )
         for x, target in groups:
             x = x.contiguous(memory_format=layout)
             if literal:

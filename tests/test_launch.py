@@ -54,7 +54,7 @@ def test_two_processes_do_what_one_does(images, tmp_path, changes):
     """Images of one class, so that all draw the same r, each erased by its own peak: the peak of a batch is that of a
     process's part. In the third iteration noc has learned. What they leave is read back."""
     given, pairs, oc, one = settings(epochs=3, **changes), images("pairs"), network(seed=1), network()
-    launch.run(2, training.train, one, pairs, tmp_path / "two", given, oc=oc, progress=False)
+    launch.run(2, training.train, one, pairs, tmp_path / "two", given, oc=oc, cpu=True, progress=False)
     assert all(torch.equal(tensor, one.state_dict()[name]) for name, tensor in network().state_dict().items())
     assert files.read_json(tmp_path / "two" / "training.json")["processes"] == 2
     alone = training.train(one, pairs, tmp_path / "one", given, oc=oc, cpu=True, progress=False)
@@ -89,7 +89,7 @@ def test_poolnet_on_two_processes_does_what_one_does(tmp_path):
     def made():
         return poolnet.PoolNet("test_resnet", width=8)
 
-    launch.run(2, refinement.train, made(), six, maps, tmp_path / "two", given, progress=False)
+    launch.run(2, refinement.train, made(), six, maps, tmp_path / "two", given, cpu=True, progress=False)
     assert files.read_json(tmp_path / "two" / "training.json")["processes"] == 2
     alone = refinement.train(made(), six, maps, tmp_path / "one", given, cpu=True, progress=False)
     told = pd.read_csv(tmp_path / "two" / "steps.csv")
@@ -103,7 +103,7 @@ def test_two_processes_with_batchnorm_and_an_oc_of_their_own(images, tmp_path):
     """Whole images and tiles in one step, noc beside f."""
     f = network(backbone="test_efficientnet")
     given = settings(strategy="p-noc", accumulation=2, k_noc=1)
-    launch.run(2, training.train, f, images("train"), tmp_path, given, progress=False)
+    launch.run(2, training.train, f, images("train"), tmp_path, given, cpu=True, progress=False)
     assert files.read_json(tmp_path / "oc" / "training.json")["identity"]["strategy"] == "cam"
     steps = pd.read_csv(tmp_path / "steps.csv")
     assert steps["step"].tolist() == [0, 1]
@@ -145,14 +145,14 @@ class Numbers(torch.utils.data.Dataset):
 
 def test_gradients_are_exchanged_once_an_optimiser_step(tmp_path):
     before = signal.getsignal(signal.SIGINT)
-    launch.run(2, exchange, tmp_path)
+    launch.run(2, exchange, tmp_path, cpu=True)
     assert signal.getsignal(signal.SIGINT) is before  # a kernel can be interrupted afterwards
     assert (tmp_path / "exchanged").read_text() == "2"  # four iterations, two an optimiser step
 
 
 def test_a_process_that_fails_is_told(tmp_path):
     with pytest.raises(RuntimeError, match=r"process [01] of 2 failed: .*batch_size 3 is not divisible by 2 processes"):
-        launch.run(2, failing, tmp_path)
+        launch.run(2, failing, tmp_path, cpu=True)
 
 
 def failing(folder, *, cpu):

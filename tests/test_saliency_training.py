@@ -290,15 +290,13 @@ def test_the_loss_is_a_sum_over_pixels():
     assert refinement.saliency_loss(logits, target, 10).item() == pytest.approx(6 * np.log(2) / 10)
 
 
-def test_images_of_one_size_run_together_as_far_as_memory_allows(monkeypatch):
+def test_images_of_one_size_run_together_as_far_as_memory_allows():
     sizes = [(4, 6), (6, 4), (4, 6), (4, 6), (5, 5)]
     pairs = [(torch.full((3, *size), float(k)), torch.full((1, *size), float(k))) for k, size in enumerate(sizes)]
-    monkeypatch.setattr(refinement, "TOGETHER", 2 * 24 + 1)
-    groups = list(refinement.alike(pairs))
+    groups = list(refinement.alike(pairs, 2 * 24 + 1))
     assert [[int(v) for v in maps[:, 0, 0, 0]] for _, maps in groups] == [[0, 2], [3], [1], [4]]
     assert all(torch.equal(images[:, :1], maps) for images, maps in groups)
-    monkeypatch.setattr(refinement, "TOGETHER", 1)
-    assert [len(images) for images, _ in refinement.alike(pairs)] == [1] * 5
+    assert [len(images) for images, _ in refinement.alike(pairs, 1)] == [1] * 5
 
 
 def test_together_or_one_by_one_poolnet_learns_the_same(squares, tmp_path, monkeypatch):

@@ -29,7 +29,7 @@ def network():
 
 @pytest.fixture(scope="module")
 def segmenter(network):
-    return inference.Segmenter(network, precision="no")
+    return inference.Segmenter(network, precision="no", device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +140,8 @@ def test_a_longest_side_bounds_the_work(segmenter, tmp_path, monkeypatch):
 def test_v2_is_tested_by_its_maximum(squares):
     made = deeplab.DeepLabV2("test_resnet", 2, scales=(0.5,)).eval()
     image = inference.TF.pil_to_tensor(squares[0].image("i000"))[None]
-    got = inference.augmented_logits(inference.Segmenter(made, precision="no"), image, inference.ONE_LOOK, mirror=False)
+    on_cpu = inference.Segmenter(made, precision="no", device="cpu")
+    got = inference.augmented_logits(on_cpu, image, inference.ONE_LOOK, mirror=False)
     pixels = (image.float() / 255 - torch.tensor(made.mean)[:, None, None]) / torch.tensor(made.std)[:, None, None]
     with torch.no_grad():
         slow = F.interpolate(made(pixels)[-1], (40, 48), mode="bilinear", align_corners=False)

@@ -70,10 +70,10 @@ def train(
             f"{len(missing)} of {len(images)} images have no affinity label: fill the folder first", labels.folder
         )
     loop = Loop(folder, settings.pace, len(images), _identity(network, images, labels, settings), cpu=cpu)  # who am I
+    network.to(loop.device)  # where it will be used, too
     if loop.finished("weights.safetensors"):  # done before?
         networks.load_head(network, loop.folder / "weights.safetensors")
         return loop.history()
-    network.to(loop.device)
     head = loop.learner("head", network.head, _optimizer(settings))  # who learns
 
     def step(pixels: Tensor, label: Tensor, *, at: Moment) -> dict[str, Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import signal
 import tempfile
 import threading
@@ -69,6 +70,8 @@ def _signals() -> Iterator[None]:
 def _enter(function: Callable[..., Any], threads: int, arguments: tuple, options: dict[str, Any]) -> None:
     """What each process does."""
     torch.set_num_threads(threads)
+    if options["cpu"]:  # or they would meet on a GPU of the number of each
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
     # tensors arrive in memory that all processes share
     arguments, options = copy.deepcopy((arguments, options))
     try:

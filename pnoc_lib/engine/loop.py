@@ -114,9 +114,10 @@ class Loop:
         return tuple(placed(value) if isinstance(value, Tensor) else value for value in tensors)
 
     def arithmetic(self) -> AbstractContextManager:
-        """For forward passes: the precision of the training, and quick backward passes."""
+        """For forward passes: the precision of the training and, on a CPU, quick backward passes."""
         stack = ExitStack()
-        stack.enter_context(backward.QuickBackward())
+        if self.device.type == "cpu":  # to look at every call costs time, and a GPU has nothing from it
+            stack.enter_context(backward.QuickBackward())
         stack.enter_context(self.accelerator.autocast())
         return stack
 

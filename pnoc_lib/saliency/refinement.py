@@ -27,6 +27,7 @@ from pnoc_lib.saliency import poolnet
 
 WEIGHTS = "poolnet.safetensors"
 TOGETHER = 2**18  # pixels up to which images of one size run together; a photograph of VOC12 has 187,500 and runs alone
+TOGETHER_ON_GPU = 2**22
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ def train(
     encoder = fixed.FixedEncoder(network.encoder, PRECISIONS[settings.precision]) if settings.fixed_encoder else None
 
     def step(*pairs: tuple[Tensor, Tensor], at: Moment) -> dict[str, Tensor]:
-        groups = list(alike(pairs))
+        groups = list(alike(pairs, TOGETHER if loop.device.type == "cpu" else TOGETHER_ON_GPU))
         pixels = sum(target.numel() for _, target in pairs)
         measured: dict[str, Tensor] = {}
         for left, group in zip(range(len(groups) - 1, -1, -1), groups, strict=True):
@@ -159,13 +160,13 @@ def train(
     return history
 
 
-def alike(pairs: Sequence[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
-    """Images and maps stacked with others of their size, at most `TOGETHER` pixels of them, in the order they came."""
+def alike(pairs: Sequence[tuple[Tensor, Tensor]], pixels: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Images and maps stacked with others of their size, at most so many pixels of them, in the order they came."""
     by_size: dict[tuple[int, ...], list[tuple[Tensor, Tensor]]] = {}
     for pair in pairs:
         by_size.setdefault(tuple(pair[0].shape), []).append(pair)
     for (_, height, width), same in by_size.items():
-        most = max(1, TOGETHER // (height * width))
+        most = max(1, pixels // (height * width))
         for start in range(0, len(same), most):
             images, maps = zip(*same[start : start + most], strict=True)
             yield torch.stack(images), torch.stack(maps)
