@@ -53,6 +53,7 @@ def staying(edge: Tensor, mask: np.ndarray, steps: Sequence[int], settings: walk
     edge: (h, w). mask: (H, W) of the image, for scoring; void belongs to no class, and a walker may end there.
     classes that own no cell of the grid have no row.
     """
+    edge = edge.float().cpu()  # one walk an image: not worth a way to a GPU
     grid = _label_grid(mask, edge.shape)
     present = [int(value) for value in grid.unique() if value != VOID]
     where = torch.stack([(grid == value).float() for value in present])
