@@ -22,10 +22,10 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 
 import graph
 import presets
+import warm
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", "1073741824")  # keep freed memory, as in the Makefile
-os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", "4294967296")
+for name, value in warm.QUICK.items():
+    os.environ.setdefault(name, value)
 
 try:
     PIPELINE = graph.Graph(config)

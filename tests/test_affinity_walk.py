@@ -102,6 +102,15 @@ def test_other_steps_radii_and_powers(steps):
     assert (walk.walk(maps, edge, settings) - wanted / wanted.max()).abs().max() < 1e-4
 
 
+def test_several_numbers_of_steps_share_their_products():
+    transition, maps = walk.Transition(random_map(1, 9, 12, power=2)), random_map(2, 9, 12, seed=1)[None]
+    found = transition.averages(maps, [0, 1, 16, 256])
+    for steps, together in zip([0, 1, 16, 256], found, strict=True):
+        transition.settings = walk.WalkSettings(steps=steps)
+        torch.testing.assert_close(together, transition.average(maps), atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(found[0], maps)
+
+
 def test_columns_of_t_sum_to_one_and_a_step_is_one_of_t():
     edge = random_map(6, 7, power=2)
     one = torch.stack([walk.Transition(edge[None]).spread((k // 7, k % 7), 1)[0].flatten() for k in range(42)], 1)

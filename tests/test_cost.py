@@ -33,6 +33,8 @@ def test_the_paper_in_hours():
     table = cost.stages("voc12", teraflops=30.0).set_index("stage")
     assert table["GPU hours"].tolist() == pytest.approx((table["petaflop"] / 30 / 3.6).tolist())
     assert table.loc["01 p-noc", "petaflop"] == pytest.approx(11 / 3 * table.loc["01 ordinary classifier", "petaflop"])
+    memory = table["GPU memory (GB)"]  # 48 maps: 16 of images, 16 of their tiles, 16 of what erasing leaves
+    assert memory["01 p-noc"] == pytest.approx(48 / 32 * memory["01 ordinary classifier"], rel=0.03)
     assert table.loc["06 DeepLabV3+", "petaflop"] > table.loc["06 DeepLabV2", "petaflop"]
     assert (table[["petaflop", "GPU memory (GB)", "disk (GB)"]] > 0).all().all()
 

@@ -25,6 +25,7 @@ from pathlib import Path
 sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]  # jsonschema would build a grammar of IRIs: two seconds
 import nbformat  # noqa: E402
 import papermill  # noqa: E402
+import warm  # noqa: E402  # beside this file
 from nbclient.exceptions import DeadKernelError  # noqa: E402
 from papermill.exceptions import PapermillExecutionError  # noqa: E402
 from PIL import Image  # noqa: E402
@@ -78,7 +79,7 @@ def execute(source: str, target: Path, parameters: dict) -> None:
                 source,
                 str(target),
                 parameters,
-                kernel_name="python3",
+                kernel_name=warm.KERNEL if warm.SOCKET in os.environ else "python3",
                 language="python",
                 cwd=".",
                 progress_bar=False,

@@ -24,6 +24,7 @@ sys.path.insert(0, str(ROOT))
 
 import graph  # noqa: E402  # these are beside this file
 import presets  # noqa: E402
+import warm  # noqa: E402
 from stages import STAGES  # noqa: E402
 
 WORK = Path(".snakemake")
@@ -65,7 +66,11 @@ def main(arguments: list[str] | None = None) -> None:
         command += ["--cores", options.cores, "--resources", f"mem_mb={memory()}"]
     if options.dry_run:
         sys.exit(subprocess.run([*command, "--dry-run"]).returncode)
-    code = Follower(pipeline).follow(command)
+    if options.profile or sys.platform != "linux":  # elsewhere no process may be copied once it has imported all
+        code = Follower(pipeline).follow(command)
+    else:
+        with warm.Warm() as kernels:
+            code = Follower(pipeline).follow(command, kernels.environment)
     if code == 0:
         print(f"Nothing is left to run for {options.preset}.")
     sys.exit(code)
@@ -79,9 +84,10 @@ class Follower:
         self.chatter: list[str] = []
         self.told, self.begun, self.expected = False, time.monotonic(), 0.0
 
-    def follow(self, command: list[str]) -> int:
+    def follow(self, command: list[str], environment: dict[str, str] | None = None) -> int:
         """Run Snakemake to its end, which Ctrl-C brings about in its own way; return its exit status."""
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace")
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "errors": "replace"}
+        process = subprocess.Popen(command, env=environment, **pipes)
         readers = [
             threading.Thread(target=self._read, args=(process.stdout, self._said)),
             threading.Thread(target=self._read, args=(process.stderr, self._logged)),

@@ -11,6 +11,7 @@ matrix either: 34 planes of weights, one an offset, each used in both directions
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -84,30 +85,35 @@ class Transition:
             out[..., ahead:].addcmul_(plane, x[..., :-ahead])
         return out.addcmul_(self.stay, x)  # last, for the roundings that it makes up for
 
-    def power(self, x: Tensor, steps: int) -> Tensor:
-        """S^steps x for x (N, K, h w), by the Chebyshev series of the power."""
-        series = power_series(steps, self.settings.tolerance)
+    def powers(self, x: Tensor, steps: Sequence[int]) -> list[Tensor]:
+        """S^n x for x (N, K, h w) and each n of `steps`, by the Chebyshev series of the powers, which share terms."""
+        series = [power_series(n, self.settings.tolerance) for n in steps]
         before, now = x, x  # T_0 = 1; T_1 is set below
-        total = x * series.get(0, 0.0)
-        for k in range(1, max(series) + 1):
+        totals = [x * each.get(0, 0.0) for each in series]
+        for k in range(1, max(map(max, series)) + 1):
             after = self.product(now)
             if k > 1:  # T_k = 2 x T_(k-1) - T_(k-2)
                 after.mul_(2).sub_(before)
             before, now = now, after
-            if k in series:
-                total.add_(now, alpha=series[k])
-        return total
+            for total, each in zip(totals, series, strict=True):
+                if k in each:
+                    total.add_(now, alpha=each[k])
+        return totals
+
+    def averages(self, maps: Tensor, steps: Sequence[int]) -> list[Tensor]:
+        """maps T^n for each n of `steps`: what a walker that starts at a pixel finds on the mean, (N, K, h, w) each."""
+        flat = maps.to(self.root).flatten(2) * self.root
+        return [(power / self.root).view(maps.shape) for power in self.powers(flat, steps)]
 
     def average(self, maps: Tensor) -> Tensor:
-        """maps T^steps: what a walker that starts at a pixel finds on the mean, (N, K, h, w) as `maps`."""
-        flat = maps.to(self.root).flatten(2)
-        return (self.power(flat * self.root, self.settings.steps) / self.root).view(maps.shape)
+        """maps T^steps, with the steps of the settings: (N, K, h, w) as `maps`."""
+        return self.averages(maps, [self.settings.steps])[0]
 
     def spread(self, pixel: tuple[int, int], steps: int) -> Tensor:
         """Where a walker from `pixel` (y, x) may be after `steps` steps: (N, h, w), probabilities with sum 1."""
         start = torch.zeros(len(self.degree), 1, *self.size, device=self.root.device)
         start[:, :, pixel[0], pixel[1]] = 1
-        there = self.power(start.flatten(2) / self.root, steps) * self.root
+        there = self.powers(start.flatten(2) / self.root, [steps])[0] * self.root
         return there.clamp_(min=0).view(-1, *self.size)
 
 

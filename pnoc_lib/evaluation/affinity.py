@@ -58,10 +58,8 @@ def staying(edge: Tensor, mask: np.ndarray, steps: Sequence[int], settings: walk
     present = [int(value) for value in grid.unique() if value != VOID]
     where = torch.stack([(grid == value).float() for value in present])
     rows = []
-    for count in steps:
-        transition = walk.Transition(edge[None], walk.WalkSettings(settings.radius, settings.beta, count))
-        there = transition.average(where[None])[0]
-        for value, own, found in zip(present, where, there, strict=True):
+    for count, there in zip(steps, walk.Transition(edge[None], settings).averages(where[None], steps), strict=True):
+        for value, own, found in zip(present, where, there[0], strict=True):
             rows.append({"class": value, "steps": count, "stays": float((own * found).sum() / own.sum())})
     return pd.DataFrame(rows)
 

@@ -2,7 +2,8 @@
 
 Networks are built on PyTorch's meta device, where tensors have shapes and no numbers: a forward pass counts its
 floating point operations (two a multiplication with addition) and the bytes that a backward pass would need, in
-seconds and without memory. Hours follow from one rate, which is assumed and stated.
+seconds and without memory. Hours follow from one rate, which is given; benchmarks/gpu.py measures it, and found the
+memory that is counted here within an eighth of what a GPU took.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from pnoc_lib.segmentation import deeplab, settings
 
 BACKWARD = 2.0  # a backward pass in forward passes: gradients of the input and of the weights
 TTA = 2 * sum(scale**2 for scale in (0.5, 1.0, 1.5, 2.0))  # forward passes of one image: areas of four scales, mirrored
-WALK_SQUARINGS, WALK_STRIDE = 8, 4  # of the transition matrix (Section 20)
+WALK_STRIDE = 4  # pixels a cell of the grid that is walked
+WALK_PRODUCTS = 68  # of a stencil with 34 planes, both ways, in place of 256 steps or 8 squarings of a dense matrix
 CRF_SECONDS = {"seconds a label image": 0.3, "seconds a probability image": 0.6}  # of 500 x 375 pixels on one CPU core
 
 
@@ -99,8 +101,8 @@ def weight_bytes(network: nn.Module) -> int:
 def stages(dataset: str = "voc12", *, teraflops: float, strategy: str = "p-noc") -> pd.DataFrame:
     """One row a stage of the chain with `strategy`, in the paper's settings on "voc12" or "coco14".
 
-    teraflops: what a GPU sustains in these networks, in 10^12 operations a second: assumed, and the only number that is
-    not counted. Returns stage, petaflop, GPU hours, CPU core hours (the CRF), GPU memory (GB, of the largest batch that
+    teraflops: what a GPU sustains in these networks, in 10^12 operations a second: the only number that is not counted.
+    Returns stage, petaflop, GPU hours, CPU core hours (the CRF), GPU memory (GB, of the largest batch that
     the paper holds at once), disk (GB that the stage leaves), how: the sum in words.
     Raises ValueError for another data set or strategy.
     Beyond the paper: it states no cost. C2AM-H and PoolNet are left out of the count.
@@ -114,21 +116,22 @@ def stages(dataset: str = "voc12", *, teraflops: float, strategy: str = "p-noc")
         v3 = deeplab.DeepLabV3Plus("resnest269e", 20).train()
         v2 = deeplab.DeepLabV2("resnet101", 20).train()
     cropped, whole = forward(encoder.eval(), crop, crop), forward(encoder, data.height, data.width)
-    memory = kept_bytes(encoder.train(), crop) / 1e9
+    memory, plan = kept_bytes(encoder.train(), crop) / 1e9, strategies.named(strategy)
+    held = 16 * (1 + plan.puzzle + bool(plan.eraser))  # crops of whole images, of tiles, of erased images
     points = (-(-data.height // WALK_STRIDE)) * (-(-data.width // WALK_STRIDE))
     lines = [
         _line("01 ordinary classifier", 15 * data.train * passes("cam") * cropped, memory * 32 + _gb(encoder), 0.45,
               f"15 epochs of {data.train:,} images of {crop} px"),
         _line(f"01 {strategy}", 15 * data.train * passes(strategy) * cropped,
-              memory * 16 * (2 if strategies.named(strategy).puzzle else 1) + 2 * _gb(encoder), 0.9,
+              memory * held + 2 * _gb(encoder), 0.9,
               f"the same, {passes(strategy):g} forward passes an image"),
         _line("02 priors", everyone * TTA * whole, 4.0, everyone * data.classes * points / 1e9,
               f"{everyone:,} images, 4 scales and mirrors: {TTA:g} forward passes"),
         _line("05 affinity labels and network", 3 * data.train * cropped, 8.0, data.train * 6e3 / 1e9,
               "3 epochs, the backbone forward only; two CRFs an image",
               cpu=2 * data.train * CRF_SECONDS["seconds a label image"]),
-        _line("05 random walk", everyone * (WALK_SQUARINGS * 2.0 * points**3 + 2 * whole), 3 * 4 * points**2 / 1e9,
-              everyone * 6e3 / 1e9, f"{WALK_SQUARINGS} products of matrices of {points:,} x {points:,} an image",
+        _line("05 random walk", everyone * (WALK_PRODUCTS * 136.0 * data.classes * points + 2 * whole), 4.0,
+              everyone * 6e3 / 1e9, f"edges of an image and its mirror; {WALK_PRODUCTS} stencils on {points:,} cells",
               cpu=everyone * CRF_SECONDS["seconds a label image"] / 5),
     ]  # fmt: skip
     for name, network in (("06 DeepLabV2", v2), ("06 DeepLabV3+", v3)):

@@ -1,0 +1,143 @@
+"""Kernels that are copies of a process with all imports: they do what usual ones do, none outlives its notebook."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from unittest import mock
+
+import nbformat
+import psutil
+import pytest
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="elsewhere kernels are of the usual kind"),
+]
+
+
+@pytest.fixture(scope="module")
+def warm(pytestconfig):
+    sys.path.insert(0, str(pytestconfig.rootpath / "tools"))
+    import warm
+
+    return warm
+
+
+@pytest.fixture(scope="module")
+def usual():
+    """The environment as a user has it: figures appear in the notebook."""
+    with mock.patch.dict(os.environ):
+        os.environ.pop("MPLBACKEND", None)
+        yield dict(os.environ)
+
+
+@pytest.fixture(scope="module")
+def kernels(warm, usual):
+    with warm.Warm() as started:
+        yield started
+
+
+@pytest.fixture
+def execute(root, tmp_path):
+    """Begin to execute a notebook of one cell; it prints what the process says, and leaves out.ipynb."""
+
+    def begin(code, environment, **changes):
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
+        nbformat.write(notebook, tmp_path / "in.ipynb")
+        command = [sys.executable, root / "tools/execute.py", tmp_path / "in.ipynb", tmp_path / "out.ipynb", "{}"]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        return subprocess.Popen(command, cwd=tmp_path, env=environment | changes, **pipes)
+
+    return begin
+
+
+def outputs(tmp_path):
+    return nbformat.read(tmp_path / "out.ipynb", 4).cells[0].outputs
+
+
+def copies(kernels):
+    return [child for child in psutil.Process(kernels._process.pid).children() if child.status() != "zombie"]
+
+
+ABOUT = """
+import json, os, sys
+began = "pnoc_lib.priors.training" in sys.modules
+import matplotlib.pyplot as plt
+import torch
+figure, axis = plt.subplots(figsize=(1, 1))
+print(json.dumps([began, torch.get_num_threads(), os.getcwd(), os.environ["MINE"], plt.get_backend(), __name__]))
+"""
+
+
+def test_a_warm_kernel_does_what_a_usual_one_does(execute, kernels, usual, tmp_path):
+    told = {}
+    for name, environment in {"warm": kernels.environment, "usual": usual}.items():
+        process = execute(ABOUT, environment, MINE="x", OMP_NUM_THREADS="2", MKL_NUM_THREADS="2")
+        said, _ = process.communicate(timeout=120)
+        assert process.returncode == 0, said
+        text, picture = outputs(tmp_path)
+        told[name] = json.loads(text.text), picture.data["image/png"], nbformat.read(tmp_path / "out.ipynb", 4).metadata
+    (began, *copy), *rest = told["warm"]
+    (before, *other), *others = told["usual"]
+    assert (began, before) == (True, False)
+    assert copy == other and copy[0] == 2 and copy[2] == "x"
+    assert rest == others
+
+
+def test_an_error_and_a_death_are_told(execute, kernels):
+    said, _ = execute("raise ValueError('so')", kernels.environment).communicate(timeout=60)
+    assert "stopped. ValueError: so" in said
+    process = execute("import os; os.kill(os.getpid(), 9)", kernels.environment)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 1 and "its kernel was killed" in said
+    assert not copies(kernels)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_no_kernel_outlives_its_notebook(execute, kernels, tmp_path, how):
+    process = execute("import time; open('begun', 'w').close(); time.sleep(60)", kernels.environment)
+    _until(lambda: (tmp_path / "begun").exists())
+    assert len(copies(kernels)) == 1
+    process.send_signal(how)
+    process.communicate(timeout=30)
+    _until(lambda: not copies(kernels))
+
+
+def test_without_a_warm_process_a_kernel_is_of_the_usual_kind(execute, warm, tmp_path):
+    with warm.Warm() as kernels:
+        kernels._process.kill()
+        process = execute("import sys; print('pnoc_lib.priors.training' in sys.modules)", kernels.environment)
+        said, _ = process.communicate(timeout=60)
+        assert process.returncode == 0, said
+        assert outputs(tmp_path)[0].text == "False\n"
+    assert not os.path.exists(os.path.dirname(kernels.environment[warm.SOCKET]))
+
+
+def test_a_pool_of_processes_begins_from_a_copy(execute, kernels, tmp_path):
+    code = """
+import numpy as np
+from pnoc_lib.engine import crf
+image = np.random.default_rng(0).integers(0, 255, (20, 30, 3), np.uint8)
+load = lambda name: (image, np.zeros((20, 30), np.uint8), 2, crf.SALIENCY)
+print(len(list(crf.refine_many(crf.refine_labels, ["a", "b", "c"], load, workers=2, progress=None))))
+"""
+    process = execute(code, kernels.environment)
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, said
+    assert outputs(tmp_path)[-1].text == "3\n"
+
+
+def test_what_make_gives_its_processes_is_what_a_pipeline_gives(root, warm):
+    given = dict(re.findall(r"^export (\w+) = (\S+)$", (root / "Makefile").read_text(), re.M))
+    assert {name: given.get(name) for name in warm.QUICK} == warm.QUICK
+
+
+def _until(true, seconds=40):
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.1)

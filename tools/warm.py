@@ -1,0 +1,157 @@
+"""Kernels that are warm: one process imports what all notebooks import, and each kernel begins as a copy of it.
+
+A notebook's imports take five seconds of a core, a copy of a process that has them some milliseconds. tools/run.py
+holds a `Warm` around a local run; tools/execute.py then asks Jupyter for the kernel named `KERNEL`, whose command is
+
+    python -S tools/warm.py CONNECTION_FILE
+
+It lends its input, output, environment and folder to the copy, waits for it and ends with it; if either of the two
+dies, so does the other. Where no warm process answers, it becomes a kernel of the usual kind.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import sys
+
+QUICK = {  # of every process that computes; the Makefile says why
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "MALLOC_MMAP_THRESHOLD_": "1073741824",
+    "MALLOC_TRIM_THRESHOLD_": "4294967296",
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "8192",
+}
+KERNEL, SOCKET = "warm", "PNOC_WARM"  # name of the kernel; variable that holds the path of the socket
+IMPORTS = (
+    "ipykernel.kernelapp",
+    "seaborn",
+    "pnoc_lib.affinity.training",
+    "pnoc_lib.engine.crf",
+    "pnoc_lib.evaluation.pictures",
+    "pnoc_lib.paper.collect",
+    "pnoc_lib.priors.training",
+    "pnoc_lib.saliency.refinement",
+    "pnoc_lib.segmentation.training",
+)
+ALONE = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}  # a copy has one thread, so no other may have begun
+FIGURES = {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}  # as in every kernel, before Matplotlib comes
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+LONGEST = 2**20  # bytes read at once
+
+
+class Warm:
+    """Within it, notebooks that are executed with its `environment` get warm kernels."""
+
+    def __enter__(self) -> Warm:
+        import subprocess
+        import tempfile
+
+        self._folder = tempfile.TemporaryDirectory(prefix="warm-")
+        folder, path = self._folder.name, os.path.join(self._folder.name, "socket")
+        command = [sys.executable, "-S", os.path.abspath(__file__), "{connection_file}"]
+        os.makedirs(os.path.join(folder, "kernels", KERNEL))
+        with open(os.path.join(folder, "kernels", KERNEL, "kernel.json"), "w", encoding="utf-8") as file:
+            json.dump({"argv": command, "display_name": KERNEL, "language": "python"}, file)
+        jupyter = os.pathsep.join(filter(None, [folder, os.environ.get("JUPYTER_PATH")]))
+        self.environment = os.environ | {SOCKET: path, "JUPYTER_PATH": jupyter}
+        self._process = subprocess.Popen(
+            [sys.executable, os.path.abspath(__file__), "--serve", path],
+            stdin=subprocess.PIPE,  # its end tells the process that nobody is left
+            env=QUICK | FIGURES | os.environ | ALONE,
+            start_new_session=True,  # Ctrl-C is for the notebooks
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        self._process.stdin.close()
+        self._process.wait()
+        self._folder.cleanup()
+
+
+def serve(path: str) -> None:
+    """Import, then copy this process for whoever asks, until the standard input ends."""
+    import contextlib
+    import importlib
+    import io
+
+    asked = socket.socket(socket.AF_UNIX)
+    asked.bind(path)
+    asked.listen(64)  # they wait until all is imported
+    sys.path.insert(0, ROOT)
+    with contextlib.redirect_stderr(io.StringIO()):  # tqdm misses widgets, of which no notebook has any
+        for name in IMPORTS:
+            importlib.import_module(name)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for a copy: its client sees it end
+    while True:
+        ready, _, _ = select.select([sys.stdin, asked], [], [])
+        if sys.stdin in ready:
+            return
+        client, _ = asked.accept()
+        if not os.fork():
+            asked.close()
+            become_kernel(client)
+        client.close()
+
+
+def become_kernel(client: socket.socket) -> None:
+    """What a copy does: take over what the client lends, and be a kernel to its end."""
+    import threading
+
+    import torch
+    from ipykernel.kernelapp import IPKernelApp
+
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    os.setsid()
+    text, lent, _, _ = socket.recv_fds(client, LONGEST, 3)
+    while not text.endswith(b"\n"):
+        text += client.recv(LONGEST)
+    request = json.loads(text)
+    for number, own in zip(lent, (0, 1, 2), strict=True):
+        os.dup2(number, own)
+        os.close(number)
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    os.chdir(request["folder"])
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1))
+
+    def watch() -> None:
+        client.recv(1)  # it says nothing more: it is gone
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    client.sendall(b"%d\n" % os.getpid())
+    threading.Thread(target=watch, daemon=True).start()
+    sys.argv = ["ipykernel_launcher", "-f", request["connection"]]
+    try:
+        IPKernelApp.launch_instance([*sys.argv[1:], "--IPKernelApp.parent_handle=1"])  # 1: it looks for no parent
+    finally:
+        sys.stdout.flush()
+        os._exit(0)
+
+
+def ask(connection: str) -> None:
+    """What Jupyter starts in place of a kernel: wait for the copy that is one."""
+    request = {"connection": connection, "environment": dict(os.environ), "folder": os.getcwd()}
+    try:
+        kernel = socket.socket(socket.AF_UNIX)
+        kernel.connect(os.environ[SOCKET])
+        socket.send_fds(kernel, [json.dumps(request).encode() + b"\n"], [0, 1, 2])
+        process = int(kernel.recv(64))
+    except (KeyError, OSError, ValueError):
+        os.execv(sys.executable, [sys.executable, "-m", "ipykernel_launcher", "-f", connection])
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: os.kill(process, number))
+    parent = os.getppid()
+    while os.getppid() == parent:  # it may be killed, too
+        if select.select([kernel], [], [], 1)[0]:
+            break
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "--serve":
+        serve(sys.argv[2])
+    else:
+        ask(sys.argv[1])
