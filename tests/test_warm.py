@@ -67,9 +67,12 @@ ABOUT = """
 import json, os, sys
 began = "pnoc_lib.priors.training" in sys.modules
 import matplotlib.pyplot as plt
+import pandas as pd
 import torch
+from IPython.display import display
 figure, axis = plt.subplots(figsize=(1, 1))
 print(json.dumps([began, torch.get_num_threads(), os.getcwd(), os.environ["MINE"], plt.get_backend(), __name__]))
+display(pd.DataFrame([["as wide as a table can be"] * 12]))
 """
 
 
@@ -79,8 +82,9 @@ def test_a_warm_kernel_does_what_a_usual_one_does(execute, kernels, usual, tmp_p
         process = execute(ABOUT, environment, MINE="x", OMP_NUM_THREADS="2", MKL_NUM_THREADS="2")
         said, _ = process.communicate(timeout=120)
         assert process.returncode == 0, said
-        text, picture = outputs(tmp_path)
-        told[name] = json.loads(text.text), picture.data["image/png"], nbformat.read(tmp_path / "out.ipynb", 4).metadata
+        text, *shown = outputs(tmp_path)
+        told[name] = json.loads(text.text), shown, nbformat.read(tmp_path / "out.ipynb", 4).metadata
+        assert {"image/png", "text/html"} <= {kind for one in shown for kind in one.data}
     (began, *copy), *rest = told["warm"]
     (before, *other), *others = told["usual"]
     assert (began, before) == (True, False)

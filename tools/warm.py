@@ -101,6 +101,7 @@ def become_kernel(client: socket.socket) -> None:
     """What a copy does: take over what the client lends, and be a kernel to its end."""
     import threading
 
+    import pandas as pd
     import torch
     from ipykernel.kernelapp import IPKernelApp
 
@@ -116,6 +117,7 @@ def become_kernel(client: socket.socket) -> None:
     os.environ.clear()
     os.environ.update(request["environment"])
     os.chdir(request["folder"])
+    pd.set_option("display.max_columns", 20)  # as pandas has it where a kernel imports it; elsewhere a terminal's width
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1))
 
     def watch() -> None:

@@ -86,7 +86,7 @@ def _of_image(oc, image: Tensor, classes: np.ndarray, mask, deltas, row: dict, n
     for delta in deltas:
         seen = oc(erasing.erase_hard(*some, delta))
         p_hard = cam.gap(seen).gather(1, r[:, None])[:, 0].sigmoid()
-        own = seen[torch.arange(len(r)), r][:, None].float().relu()
+        own = seen[torch.arange(len(r), device=r.device), r][:, None].float().relu()
         evidence = F.interpolate(own, size, mode="bilinear", align_corners=False)[:, 0].cpu().numpy()
         for k, c in enumerate(classes):
             left = psi[k] <= delta
