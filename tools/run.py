@@ -146,7 +146,7 @@ def written(config: dict) -> Path:
     path = WORK / "preset.yaml"
     try:
         WORK.mkdir(exist_ok=True)
-        path.write_text(yaml.safe_dump(config, allow_unicode=True), encoding="utf-8")
+        path.write_text(yaml.safe_dump(config, allow_unicode=True, sort_keys=False), encoding="utf-8")
     except OSError as error:
         sys.exit(f"cannot write {path} ({error.strerror}): run in a folder of yours, with space on its disk")
     return path
