@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from pnoc_lib import files
-from pnoc_lib.engine import loop, schedules
+from pnoc_lib.engine import backward, loop, schedules
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -192,3 +192,15 @@ def test_the_rate_may_change_every_few_optimiser_steps(tmp_path):
 def test_threads_are_part_of_the_identity_on_a_cpu(tmp_path):
     recipe(tmp_path, build())
     assert files.read_json(tmp_path / "training.json")["identity"]["threads"] == 1
+
+
+def test_only_a_cpu_looks_at_every_call_for_a_quicker_one(tmp_path):
+    toy = loop.Loop(tmp_path, loop.Pace(epochs=1, batch_size=2, precision="no"), 4, {}, cpu=True)
+
+    def watched():
+        with toy.arithmetic():
+            return backward.QuickBackward in map(type, torch.overrides._get_current_function_mode_stack())
+
+    assert watched()
+    toy.device = torch.device("cuda")
+    assert not watched()

@@ -501,6 +501,16 @@ def test_what_the_user_writes_is_never_run_by_a_shell(root, tmp_path):
     assert not (tmp_path / "pwned").exists()
 
 
+def test_runs_keep_the_order_of_their_preset(root, project, monkeypatch):
+    monkeypatch.syspath_prepend(str(root / "tools"))
+    import presets
+    import run as launcher
+
+    given = {"runs": {"priors": {"puzzle": {}, "cam": {}, "p-oc": {}}}, "experiment": "x"}
+    kept = presets.read_yaml(launcher.written(given).read_text(), "the file")
+    assert list(kept) == ["runs", "experiment"] and list(kept["runs"]["priors"]) == ["puzzle", "cam", "p-oc"]
+
+
 def test_a_lock_of_another_host_is_left_alone(root, project, monkeypatch):
     monkeypatch.syspath_prepend(str(root / "tools"))
     import run as launcher

@@ -95,7 +95,8 @@ def test_nothing_to_show_is_told(tmp_path):
         tool("build_site").build(tmp_path / "reports", tmp_path / "site")
 
 
-def test_executed_notebooks_are_tidied(tmp_path, monkeypatch):
+def test_executed_notebooks_are_tidied(tmp_path, root, monkeypatch):
+    monkeypatch.syspath_prepend(str(root / "tools"))
     monkeypatch.chdir(tmp_path)
     bar = [
         new_output("stream", name="stderr", text="\r 0%\r 50%"),
