@@ -3,7 +3,7 @@
 Networks are built on PyTorch's meta device, where tensors have shapes and no numbers: a forward pass counts its
 floating point operations (two a multiplication with addition) and the bytes that a backward pass would need, in
 seconds and without memory. Hours follow from one rate, which is given; benchmarks/gpu.py measures it, and found the
-memory that is counted here within an eighth of what a GPU took.
+memory that is counted here within an eighth of what a GPU took, PoolNet's within a quarter.
 """
 
 from __future__ import annotations
@@ -20,12 +20,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from pnoc_lib.engine import backbones
 from pnoc_lib.priors import strategies
+from pnoc_lib.saliency import poolnet
 from pnoc_lib.segmentation import deeplab, settings
 
 BACKWARD = 2.0  # a backward pass in forward passes: gradients of the input and of the weights
 TTA = 2 * sum(scale**2 for scale in (0.5, 1.0, 1.5, 2.0))  # forward passes of one image: areas of four scales, mirrored
 WALK_STRIDE = 4  # pixels a cell of the grid that is walked
 WALK_PRODUCTS = 68  # of a stencil with 34 planes, both ways, in place of 256 steps or 8 squarings of a dense matrix
+STORED = {"of C2AM": 0.06, "of PoolNet": 0.19}  # bytes a pixel of saliency maps, as VOC12's photographs take them
 CRF_SECONDS = {"seconds a label image": 0.3, "seconds a probability image": 0.6}  # of 500 x 375 pixels on one CPU core
 
 
@@ -105,7 +107,7 @@ def stages(dataset: str = "voc12", *, teraflops: float, strategy: str = "p-noc")
     Returns stage, petaflop, GPU hours, CPU core hours (the CRF), GPU memory (GB, of the largest batch that
     the paper holds at once), disk (GB that the stage leaves), how: the sum in words.
     Raises ValueError for another data set or strategy.
-    Beyond the paper: it states no cost. C2AM-H and PoolNet are left out of the count.
+    Beyond the paper: it states no cost.
     """
     if dataset not in DATA:
         raise ValueError(f"unknown dataset {dataset!r}: choose one of {', '.join(DATA)}")
@@ -115,6 +117,7 @@ def stages(dataset: str = "voc12", *, teraflops: float, strategy: str = "p-noc")
         encoder = backbones.build_encoder("resnest269e", "none").train()
         v3 = deeplab.DeepLabV3Plus("resnest269e", 20).train()
         v2 = deeplab.DeepLabV2("resnet101", 20).train()
+        pool = poolnet.PoolNet("resnet50")
     cropped, whole = forward(encoder.eval(), crop, crop), forward(encoder, data.height, data.width)
     memory, plan = kept_bytes(encoder.train(), crop) / 1e9, strategies.named(strategy)
     held = 16 * (1 + plan.puzzle + bool(plan.eraser))  # crops of whole images, of tiles, of erased images
@@ -127,6 +130,7 @@ def stages(dataset: str = "voc12", *, teraflops: float, strategy: str = "p-noc")
               f"the same, {passes(strategy):g} forward passes an image"),
         _line("02 priors", everyone * TTA * whole, 4.0, everyone * data.classes * points / 1e9,
               f"{everyone:,} images, 4 scales and mirrors: {TTA:g} forward passes"),
+        *_saliency(data, encoder, pool, whole, 64 if coco else 32),
         _line("05 affinity labels and network", 3 * data.train * cropped, 8.0, data.train * 6e3 / 1e9,
               "3 epochs, the backbone forward only; two CRFs an image",
               cpu=2 * data.train * CRF_SECONDS["seconds a label image"]),
@@ -147,6 +151,23 @@ def stages(dataset: str = "voc12", *, teraflops: float, strategy: str = "p-noc")
     table = pd.DataFrame(lines)
     table.insert(2, "GPU hours", table["petaflop"] / (teraflops * 3.6))
     return table
+
+
+def _saliency(data: Data, encoder: nn.Module, pool: nn.Module, whole: float, batch: int) -> list[dict]:
+    """The two lines of 04: C2AM-H on crops of 448 pixels, and PoolNet on images of their own size."""
+    everyone, pixels = data.train + data.evaluated, data.height * data.width
+    once = forward(pool.eval(), data.height, data.width)
+    kept = kept_bytes(pool.train(), round(pixels**0.5)) * 10 / 1e9
+    work = 10 * data.train * (1 + BACKWARD) * forward(encoder.eval(), 448, 448) + everyone * TTA * whole
+    return [
+        _line("04 C2AM-H", work, kept_bytes(encoder.train(), 448) * batch / 1e9 + _gb(encoder),
+              0.45 + everyone * STORED["of C2AM"] * pixels / 1e9,
+              f"10 epochs of 448 px, and inference on {everyone:,} images as in 02, with CRF",
+              cpu=everyone * CRF_SECONDS["seconds a label image"]),
+        _line("04 PoolNet", (9 * data.train * (1 + BACKWARD) + everyone) * once, kept + 4 / 3 * _gb(pool),
+              weight_bytes(pool) / 3e9 + everyone * STORED["of PoolNet"] * pixels / 1e9,
+              f"9 epochs of whole images, ten together, and inference on {everyone:,} images"),
+    ]  # fmt: skip
 
 
 def _line(stage: str, operations: float, memory: float, disk: float, how: str, *, cpu: float = 0.0) -> dict:
