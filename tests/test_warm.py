@@ -31,7 +31,8 @@ def warm(pytestconfig):
 def usual():
     """The environment as a user has it: figures appear in the notebook."""
     with mock.patch.dict(os.environ):
-        os.environ.pop("MPLBACKEND", None)
+        for name in ("MPLBACKEND", "PNOC_WARM"):
+            os.environ.pop(name, None)
         yield dict(os.environ)
 
 
@@ -133,6 +134,30 @@ print(len(list(crf.refine_many(crf.refine_labels, ["a", "b", "c"], load, workers
     said, _ = process.communicate(timeout=120)
     assert process.returncode == 0, said
     assert outputs(tmp_path)[-1].text == "3\n"
+
+
+@pytest.mark.parametrize("given", [None, "no"])
+def test_a_local_run_has_warm_kernels_unless_told_otherwise(root, tmp_path, warm, monkeypatch, given):
+    import run as launcher
+
+    class Started(warm.Warm):
+        def __enter__(self):
+            self.environment = {"MINE": "x"}
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(warm.SOCKET, raising=False)
+    if given:
+        monkeypatch.setenv(warm.SOCKET, given)
+    followed = []
+    monkeypatch.setattr(warm, "Warm", Started)
+    monkeypatch.setattr(launcher.Follower, "follow", lambda _, command, environment=None: followed.append(environment))
+    with pytest.raises(SystemExit):
+        launcher.main(["smoke"])
+    assert followed == [None if given else {"MINE": "x"}]
 
 
 def test_what_make_gives_its_processes_is_what_a_pipeline_gives(root, warm):

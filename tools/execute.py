@@ -79,7 +79,7 @@ def execute(source: str, target: Path, parameters: dict) -> None:
                 source,
                 str(target),
                 parameters,
-                kernel_name=warm.KERNEL if warm.SOCKET in os.environ else "python3",
+                kernel_name=warm.kernel(),
                 language="python",
                 cwd=".",
                 progress_bar=False,

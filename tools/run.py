@@ -66,7 +66,7 @@ def main(arguments: list[str] | None = None) -> None:
         command += ["--cores", options.cores, "--resources", f"mem_mb={memory()}"]
     if options.dry_run:
         sys.exit(subprocess.run([*command, "--dry-run"]).returncode)
-    if options.profile or sys.platform != "linux":  # elsewhere no process may be copied once it has imported all
+    if options.profile or not warm.wanted():
         code = Follower(pipeline).follow(command)
     else:
         with warm.Warm() as kernels:

@@ -6,7 +6,8 @@ holds a `Warm` around a local run; tools/execute.py then asks Jupyter for the ke
     python -S tools/warm.py CONNECTION_FILE
 
 It lends its input, output, environment and folder to the copy, waits for it and ends with it; if either of the two
-dies, so does the other. Where no warm process answers, it becomes a kernel of the usual kind.
+dies, so does the other. Where no warm process answers, it becomes a kernel of the usual kind. With PNOC_WARM=no there
+is none, as on systems on which a process that has imported much must not be copied.
 """
 
 from __future__ import annotations
@@ -40,6 +41,16 @@ ALONE = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}  # a copy has one threa
 FIGURES = {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}  # as in every kernel, before Matplotlib comes
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 LONGEST = 2**20  # bytes read at once
+
+
+def wanted() -> bool:
+    """Whether a local run shall have warm kernels."""
+    return sys.platform == "linux" and os.environ.get(SOCKET) != "no"
+
+
+def kernel() -> str:
+    """The name of the kernel for a notebook that is executed in this process's environment."""
+    return KERNEL if os.environ.get(SOCKET, "no") != "no" else "python3"
 
 
 class Warm:
