@@ -149,6 +149,8 @@ def test_a_local_run_has_warm_kernels_unless_told_otherwise(root, tmp_path, warm
             pass
 
     monkeypatch.chdir(tmp_path)
+    for name in ("configs", "notebooks", "pnoc_lib"):
+        (tmp_path / name).symlink_to(root / name)
     monkeypatch.delenv(warm.SOCKET, raising=False)
     if given:
         monkeypatch.setenv(warm.SOCKET, given)
