@@ -1,8 +1,10 @@
 """Kernels that are copies of a process with all imports: they do what usual ones do, none outlives its notebook."""
 
+import importlib.util
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -120,6 +122,24 @@ def test_without_a_warm_process_a_kernel_is_of_the_usual_kind(execute, warm, tmp
         assert process.returncode == 0, said
         assert outputs(tmp_path)[0].text == "False\n"
     assert not os.path.exists(os.path.dirname(kernels.environment[warm.SOCKET]))
+
+
+def test_a_changed_library_is_imported_anew(execute, root, usual, tmp_path):
+    for name in ("tools", "pnoc_lib"):
+        shutil.copytree(root / name, tmp_path / "copy" / name)
+    spec = importlib.util.spec_from_file_location("copied_warm", tmp_path / "copy/tools/warm.py")
+    copied = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(copied)
+    told = []
+    with copied.Warm() as kernels:
+        for changed in (False, True):
+            if changed:
+                (tmp_path / "copy/pnoc_lib/files.py").touch()
+            process = execute("import sys; print('pnoc_lib.priors.training' in sys.modules)", kernels.environment)
+            said, _ = process.communicate(timeout=120)
+            assert process.returncode == 0, said
+            told.append(outputs(tmp_path)[0].text)
+    assert told == ["True\n", "False\n"]
 
 
 def test_a_pool_of_processes_begins_from_a_copy(execute, kernels, tmp_path):

@@ -93,6 +93,7 @@ def serve(path: str) -> None:
     asked.bind(path)
     asked.listen(64)  # they wait until all is imported
     sys.path.insert(0, ROOT)
+    before = sources()
     with contextlib.redirect_stderr(io.StringIO()):  # tqdm misses widgets, of which no notebook has any
         for name in IMPORTS:
             importlib.import_module(name)
@@ -102,10 +103,20 @@ def serve(path: str) -> None:
         if sys.stdin in ready:
             return
         client, _ = asked.accept()
-        if not os.fork():
+        if sources() != before:  # a copy would not know what changed since: let it be a usual kernel
+            client.close()
+        elif not os.fork():
             asked.close()
             become_kernel(client)
         client.close()
+
+
+def sources() -> list[tuple[str, int]]:
+    """The library's files, and when they were changed last."""
+    found = [
+        os.path.join(folder, name) for folder, _, names in os.walk(os.path.join(ROOT, "pnoc_lib")) for name in names
+    ]
+    return sorted((path, os.stat(path).st_mtime_ns) for path in found if path.endswith((".py", ".csv")))
 
 
 def become_kernel(client: socket.socket) -> None:
