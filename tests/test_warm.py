@@ -53,7 +53,8 @@ def execute(root, tmp_path):
         nbformat.write(notebook, tmp_path / "in.ipynb")
         command = [sys.executable, root / "tools/execute.py", tmp_path / "in.ipynb", tmp_path / "out.ipynb", "{}"]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        return subprocess.Popen(command, cwd=tmp_path, env=environment | changes, **pipes)
+        heard = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731  a shell's background jobs ignore it
+        return subprocess.Popen(command, cwd=tmp_path, env=environment | changes, preexec_fn=heard, **pipes)
 
     return begin
 
