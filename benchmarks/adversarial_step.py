@@ -10,20 +10,16 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from pathlib import Path
-from unittest import mock
 
-import numpy as np
+import gpu  # beside this file
 import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from pnoc_lib.data.images import LabeledImages
-from pnoc_lib.engine import backward, batchnorm, loop
+from pnoc_lib.engine import backward, batchnorm
 from pnoc_lib.priors import cam, erasing, networks, puzzle, training
 
 PARTS = {  # part -> strategies whose steps differ by it
@@ -67,24 +63,8 @@ def ours(strategy: str, f, oc, options: argparse.Namespace, precision: str) -> C
     settings = training.TrainingSettings(
         strategy=strategy, batch_size=options.batch_size, crop_size=options.crop_size, precision=precision, lr=1e-4
     )
-    count, classes = options.batch_size, f.num_classes
-    ids = tuple(str(k) for k in range(count))
-    labels = np.ones((count, classes), np.uint8)
-    images = LabeledImages(
-        "none", "none", tuple(map(str, range(classes))), ids, labels, (Path("none"),) * count, "none"
-    )
-    taken = []
-    with mock.patch.object(loop.Loop, "run", lambda *given, **_: taken.extend(given[:2])):
-        training.train(f, images, Path(tempfile.mkdtemp()), settings, oc=oc, cpu=not torch.cuda.is_available())
-    one, step = taken
-    at = loop.Moment(0, one.total, settings.seed)
-
-    def iterate(images: Tensor, labels: Tensor) -> object:
-        for learner in one.learners.values():
-            learner.learn()
-        return step(images, labels, at=at)
-
-    return iterate
+    images = gpu.no_images(options.batch_size)
+    return gpu.taken(lambda folder: training.train(f, images, folder, settings, oc=oc))
 
 
 def rate(form: Callable[[], object], flops: float, rounds: int = 5) -> float:

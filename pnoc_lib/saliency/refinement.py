@@ -27,7 +27,7 @@ from pnoc_lib.saliency import poolnet
 
 WEIGHTS = "poolnet.safetensors"
 TOGETHER = 2**18  # pixels up to which images of one size run together; a photograph of VOC12 has 187,500 and runs alone
-TOGETHER_ON_GPU = 2**22  # there a step of ten photographs of one size took 6.6 GB, and a sixth of the time of one by one
+TOGETHER_ON_GPU = 2**22  # there ten photographs of one size took 6.6 GB, and a sixth of the time of one by one
 
 
 @dataclass(frozen=True)
