@@ -34,6 +34,7 @@ STAGES = {  # own parameters
     "04_saliency": [
         *ONE_RUN,
         "method: str = 'c2am'",
+        "splits: list[str] = []",
         "hints: str = ''",
         "segmentation_priors: list[str] = []",
         "beside: list[str] = []",
@@ -279,6 +280,8 @@ def test_a_chain_of_names_is_a_chain_of_runs(root, project, monkeypatch):
 
     assert given("02_infer_priors", "p-noc")["splits"] == ["train", "trainaug", "val"]
     assert given("02_infer_priors", "puzzle-1")["splits"] == ["train"]  # nobody else reads them
+    assert given("04_saliency", "c2am-h")["splits"] == ["train", "trainaug", "val"]
+    assert given("04_saliency", "c2am")["splits"] == ["train", "trainaug"]  # a row beside others: scored and trained on
     trained, inferred = given("01_train_priors", "p-noc"), given("02_infer_priors", "p-noc")
     assert (trained["batch_size"], trained["naps"], "scale" in trained) == (4, 1, False)
     assert (inferred.get("batch_size"), inferred["scale"]) == (None, 0.5)

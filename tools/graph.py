@@ -264,16 +264,18 @@ class Graph:
         return bool(values.get("from_oc") or strategies.STRATEGIES[strategy].eraser)
 
     def _give_splits(self) -> None:
-        """Priors are inferred on the scored split, and on all three where a later stage reads them."""
+        """Maps are made of the scored split, and of all three where a later stage reads them; saliency trains, too."""
         common = self.config["common"]
         scored, train, held_out = (common.get(f"{name}_split", "") for name in ("eval", "train", "val"))
-        readers = (SALIENCY, AFFINITY, START)
-        read = {key for run in self.runs.values() if run.stage.name in readers for key in run.needs}
+        readers = {INFERENCE: (SALIENCY, AFFINITY, START), SALIENCY: (AFFINITY, START)}
         for key, run in self.runs.items():
-            if "splits" in self.declared[run.stage.name] and "splits" not in run.parameters:
-                wanted = [scored, train, held_out] if key in read or run.stage.name != INFERENCE else [scored]
-                splits = list(dict.fromkeys(split for split in wanted if split))
-                self.runs[key] = replace(run, parameters={**run.parameters, "splits": splits})
+            if "splits" not in self.declared[run.stage.name] or "splits" in run.parameters:
+                continue
+            later = readers.get(run.stage.name)
+            read = later is None or any(key in other.needs for other in self.runs.values() if other.stage.name in later)
+            wanted = [scored, train, held_out] if read else [scored, train] if run.stage.name == SALIENCY else [scored]
+            splits = list(dict.fromkeys(split for split in wanted if split))
+            self.runs[key] = replace(run, parameters={**run.parameters, "splits": splits})
 
 
 def remember() -> None:
