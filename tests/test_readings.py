@@ -41,9 +41,9 @@ def test_a_pair_is_judged_by_its_spread(noc, word):
 def test_a_pair_says_on_how_many_seeds_it_rests_where_the_means_have_more():
     """P-OC 40, 40, 46 and P-NOC 42: their means are equal, on the one shared seed they differ by 2."""
     said = readings.scores(table(P_OC=[(40, 36), (40, 36), (46, 42)], P_NOC=[(42, 38)]))
-    assert "P-NOC lies above P-OC (+2.0 points on the one seed that both have)" in said
+    assert "P-NOC lies above P-OC (+2.0 points over one pair of trainings)" in said
     both = readings.scores(table(P_OC=[(40, 36), (40, 36), (46, 42)], P_NOC=[(42, 38), (43, 39)]))
-    assert "(+2.5 ± 0.7 points on the 2 seeds that both have)" in both
+    assert "(+2.5 ± 0.7 points over 2 pairs of trainings)" in both
 
 
 def test_too_large_or_incomplete():

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import links  # beside this file
 import nbformat
 import pandas as pd
 
@@ -23,7 +24,7 @@ SEEDS = "mechanism"  # the report that tells the spread
 VARIANTS = {  # its runs in the demo's setting, by what the paper calls them
     "cam": "CAM", "cam-more": "CAM+", "oc-cse": "OC-CSE", "puzzle-n": "P", "p-oc-n": "P-OC", "p-noc-n-0.6": "P-NOC",
 }  # fmt: skip
-ROUNDS = ("comparison", "second")  # its tables of scores
+ROUNDS = ("comparison", "second", "third")  # its tables of scores
 REPORTS = ("demo", "voc12-animals")
 CHAINS = ("demo", "demo-seeds", "voc12-animals")  # those whose whole chain is shown
 ROWS = {  # row of Table 3: what it is called, column and value of its group in paper/class_groups.csv
@@ -156,14 +157,15 @@ def strategies(root: Path = ROOT) -> str:
             cells.append(f"{values.mean():.1f} ± {values.std():.1f}" if len(values) > 1 else f"{values.mean():.1f}")
         lines.append(f"| {method} | " + " | ".join(cells) + " |")
     where = "In the demo's setting, over seeds,"
-    said = [text for text in (readings.scores(scores, where), readings.faults(scores, where)) if text]
+    said = ["± is one standard deviation over trainings; what lies no further apart than that cannot be told apart."]
+    said += [text for text in (readings.scores(scores, where), readings.faults(scores, where)) if text]
     return "\n" + "\n".join(lines) + "\n\n" + "\n\n".join(said) + ("\n" if said else "")
 
 
 def seeds_scores(root: Path = ROOT) -> pd.DataFrame:
     """Scores of the planned comparison in the demo's setting, scales from 1 on, as `readings.scores` takes them.
 
-    Both rounds: a seed of the second has weights of its own and counts as another.
+    All rounds: a seed of a later one has weights of its own and counts as another.
     """
     rounds = [path for path in (root / "reports" / SEEDS / f"{name}.csv" for name in ROUNDS) if path.is_file()]
     if not rounds:
@@ -194,6 +196,7 @@ def chain(root: Path = ROOT) -> str:
             said.append(f"{where}{there} the network has {own} %; trained on true masks for as long, {best} %.")
     if said:
         said.append("Priors, saliency and pseudo masks are told which classes an image shows; a network is not.")
+        said.append("± is one standard deviation over seeds.")
     return "\n" + "\n".join(lines) + "\n" + ("\n" + " ".join(said) + "\n" if said else "")
 
 
@@ -324,6 +327,7 @@ if __name__ == "__main__":
     readme = ROOT / "README.md"
     readme.write_text(updated(readme.read_text(encoding="utf-8")), encoding="utf-8")
     for report in sorted(path for path in (ROOT / "reports").iterdir() if path.is_dir()):
+        links.mend(report)
         text = report_readme(report)
         if text and report.name != "smoke":
             (report / "README.md").write_text(text, encoding="utf-8")

@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 import graph  # noqa: E402  # these are beside this file
+import links  # noqa: E402
 import presets  # noqa: E402
 import warm  # noqa: E402
 from stages import STAGES  # noqa: E402
@@ -71,6 +72,7 @@ def main(arguments: list[str] | None = None) -> None:
     else:
         with warm.Warm() as kernels:
             code = Follower(pipeline).follow(command, kernels.environment)
+    links.mend(Path(pipeline.config["reports_root"], pipeline.experiment))
     if code == 0:
         print(f"Nothing is left to run for {options.preset}.")
     sys.exit(code)

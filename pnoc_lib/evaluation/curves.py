@@ -15,6 +15,8 @@ from pnoc_lib.evaluation import looks
 from pnoc_lib.evaluation.looks import CYCLE, GROUP_COLOURS, LINES
 from pnoc_lib.evaluation.pictures import _closed, plain
 
+UNITS = {"O": "images", "%S": "% of the image", "%C": "% of its images", "L": "classes an image"}  # of Table 3
+
 
 def class_bars(
     table: pd.DataFrame, groups: Mapping[str, Sequence[str]] | None = None, reference: pd.DataFrame | None = None
@@ -32,7 +34,7 @@ def class_bars(
                 known = reference[column].reindex(table.index)
                 axis.plot(known, range(len(table)), "|", color="w", ms=11, mew=3.4)  # seen on dark bars too
                 axis.plot(known, range(len(table)), "|", color="k", ms=9, mew=1.6)
-            axis.set_title(column)
+            axis.set(title=column, xlabel=UNITS.get(column, ""))
             axis.grid(axis="y", visible=False)
         axes[0].set_yticks(range(len(table)), table.index)
         axes[0].invert_yaxis()
@@ -57,7 +59,7 @@ def training_curves(steps: pd.DataFrame, epochs: pd.DataFrame) -> Figure:
         axes[0].set(title="loss", xlabel="epoch")
         axes[0].legend()
         axes[1].plot((steps["step"] + 1) / per_epoch, steps["lr"], color=CYCLE[1])
-        axes[1].set(title="rate of pretrained weights", xlabel="epoch")
+        axes[1].set(title="rate, before the factor of new layers", xlabel="epoch")
         if panels == 3:
             axes[2].plot(epochs["epoch"], 100 * epochs["miou"], "o-", color=CYCLE[2], ms=4)
             axes[2].set(title="mIoU estimate, oracle threshold (%)", xlabel="epoch")

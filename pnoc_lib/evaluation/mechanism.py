@@ -32,6 +32,7 @@ def peak_and_mean(measured: pd.DataFrame) -> Figure:
         left.set(xlabel="longer side, pixels", ylabel="activation", title="(a) peak and mean of a map", ylim=(0, None))
         right.set(xlabel="longer side, pixels", ylabel="mean / peak, %", title="(b) their ratio", ylim=(0, None))
         left.legend(), right.legend()
+    plt.close(fig)
     return fig
 
 
@@ -61,7 +62,8 @@ def evidence_curves(table: pd.DataFrame) -> Figure:
                 axis.plot(value.index, value, style, color=colour, marker="o", label=label)
                 axis.fill_between(value.index, value - sd, value + sd, color=colour, alpha=0.2, lw=0)
             axis.set(xlabel="delta_noc (paper 0.2)", title=title, ylim=(0, None))
-            axis.legend()
+            axis.set_ylim(0, 1.3 * axis.get_ylim()[1])  # room for the legend
+            axis.legend(loc="upper left")
         axes[1].axhline(1, color="0.5", lw=0.8)
         fig.suptitle(f"{seeds} seeds, one standard deviation shaded", fontsize="small")
     return fig

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from pnoc_lib.evaluation import pictures
@@ -28,13 +29,15 @@ def overlay_hints(image: Image.Image, strongest: np.ndarray, delta_fg: float, de
 def lines(table: pd.DataFrame, *, ylabel: str = "", mark: float | None = None) -> Figure:
     """A line a column over the index of the table; mark: a value of the index that is drawn as a vertical line."""
     with plt.rc_context(pictures.plain):
-        fig, axis = plt.subplots(figsize=(5.2, 2.7))
+        fig, axis = plt.subplots(figsize=(5.8, 2.7))
         for k, name in enumerate(table):
             axis.plot(table.index, table[name], LINES[k % len(LINES)], color=CYCLE[k % len(CYCLE)], label=name)
         if mark is not None:
             axis.axvline(mark, color="0.6", lw=0.8, ls=":")
         axis.set(xlabel=table.index.name or "", ylabel=ylabel, ylim=(0, None))
-        axis.legend()
+        if pd.api.types.is_integer_dtype(table.index):
+            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
         fig.tight_layout()
         plt.close(fig)
     return fig

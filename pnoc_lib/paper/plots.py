@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 
 import numpy as np
@@ -93,7 +94,7 @@ def classes(compared: Mapping[str, pd.DataFrame]) -> Figure | None:
     across = min(3, len(panels))
     down = -(-len(panels) // across)
     with plt.rc_context(plain):
-        fig, axes = plt.subplots(down, across, figsize=(3.6 * across + 0.3, 3.6 * down + 0.5), squeeze=False)
+        fig, axes = plt.subplots(down, across, figsize=(3.6 * across + 0.3, 3.8 * down + 0.5), squeeze=False)
         for axis in axes.flat[len(panels) :]:
             axis.set_visible(False)
         for axis, (name, cells) in zip(axes.flat, panels.items(), strict=False):
@@ -105,7 +106,8 @@ def classes(compared: Mapping[str, pd.DataFrame]) -> Figure | None:
             axis.set(
                 xlim=(0, 100), ylim=(0, 100), aspect="equal", xlabel="published IoU (%)", ylabel="measured IoU (%)"
             )
-            axis.set_title(f"{name}\n{readings.rank_correlation(rank, len(cells))}", fontsize=8)
+            told = textwrap.fill(readings.rank_correlation(rank, len(cells)), 44)
+            axis.set_title(f"{name}\n{told}", fontsize=8)
         handles = [Line2D([], [], marker="o", ls="", ms=5, color=c, label=group) for group, c in GROUP_COLOURS.items()]
         handles.append(Line2D([], [], color="0.6", ls="--", label="equal"))
         fig.tight_layout(rect=(0, 0.45 / fig.get_figheight(), 1, 1), h_pad=2.5)

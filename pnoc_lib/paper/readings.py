@@ -125,7 +125,7 @@ def _pair(by_seed: pd.DataFrame, own: str, other: str) -> str:
     spread = f" ± {differences.std():.1f}" if len(differences) > 1 else ""
     shared = len(differences)
     if shared < by_seed[[own, other]].notna().sum().max():  # the means above are of more seeds
-        where = " on the one seed that both have" if shared == 1 else f" on the {shared} seeds that both have"
+        where = " over one pair of trainings" if shared == 1 else f" over {shared} pairs of trainings"
     else:
         where = ""
     return f"{own} {middle} {other} ({differences.mean():+.1f}{spread} points{where})"

@@ -11,7 +11,7 @@ ALPHA = 0.25  # how fast the weight of a pair falls with its rank (Xie et al. 20
 
 
 def halves(features: Tensor, phi: Tensor) -> tuple[Tensor, Tensor]:
-    """The two vectors of each image: v_f, the mean of phi Z, and v_b, the mean of (1 - phi) Z (Section 4.1).
+    """The two vectors of each image: v_f, the mean of phi Z, and v_b, the mean of (1 - phi) Z (Section 2.4.4).
 
     features: (N, K, h, w), Z. phi: (N, 1, h, w) in [0, 1], how much a position belongs to the first half.
     Returns v_f and v_b, (N, K) float32 each; the one of an empty half is zero.
