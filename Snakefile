@@ -45,6 +45,11 @@ def needed(stage):
     return lambda wildcards: PIPELINE.manifests(PIPELINE.runs[key(stage, wildcards)].needs)
 
 
+def named(stage):
+    """Files that the parameters of a run name."""
+    return lambda wildcards: PIPELINE.named(key(stage, wildcards))
+
+
 def given(stage):
     """The parameters of a run of a stage."""
     return lambda wildcards: PIPELINE.parameters(*key(stage, wildcards))
@@ -91,6 +96,7 @@ for stage in PIPELINE.declared:
             notebook=PIPELINE.notebook(stage),
             library=PIPELINE.library(stage),
             data=PIPELINE.data(stage),
+            named=named(stage),
         output:
             manifest=update(PIPELINE.manifest(stage)),
             notebook=update(PIPELINE.report(stage)),

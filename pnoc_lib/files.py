@@ -10,6 +10,7 @@ import json
 import os
 import re
 import stat
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,6 +47,18 @@ def atomic(path: Path | str) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sweep(folder: Path | str, *, seconds: float = 60) -> int:
+    """Remove what killed processes had half written below `folder`, older than `seconds`; returns how many files.
+
+    For a folder in which no other process writes.
+    """
+    stale = [path for path in Path(folder).rglob(".*.tmp*") if re.fullmatch(r"\..+\.\d+\.tmp(\.\w+)?", path.name)]
+    stale = [path for path in stale if path.is_file() and time.time() - path.stat().st_mtime > seconds]
+    for path in stale:
+        path.unlink(missing_ok=True)
+    return len(stale)
 
 
 def _disk_full(error: Exception) -> int:

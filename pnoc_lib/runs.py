@@ -111,10 +111,12 @@ def folder(
 def start(folder: Path | str, settings: Mapping[str, Any], *, notebook: str) -> Stage:
     """Begin a stage: make its folder and put the manifest of an earlier run aside, so that a manifest means success.
 
-    Everything else in the folder stays: a checkpoint is what an interrupted run goes on from.
+    Everything else stays: a checkpoint is what an interrupted run goes on from. Only what a killed one had
+    half written goes.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    files.sweep(folder)
     if (folder / MANIFEST).is_file():
         (folder / MANIFEST).replace(folder / BEFORE)
     if torch.cuda.is_available():
@@ -216,7 +218,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _describe(path: Path) -> dict[str, Any]:
     if path.is_dir():
-        sizes = [file.stat().st_size for file in path.rglob("*") if file.is_file()]
+        sizes = [file.stat().st_size for file in path.rglob("*") if file.is_file() and not file.name.startswith(".")]
         return {"path": portable(path), "files": len(sizes), "bytes": sum(sizes)}
     if not path.is_file():
         raise FileNotFoundError(f"the stage was to leave {path}, which is not there: look at the cell that writes it")

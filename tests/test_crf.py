@@ -1,6 +1,11 @@
 """The dense CRF: its energies by hand, its settings as in the code published with the paper, its pool of processes."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
+import psutil
 import pytest
 from pydensecrf.densecrf import DenseCRF2D
 
@@ -152,3 +157,22 @@ def test_it_is_pydensecrf_on_this_image():
     plain.addPairwiseBilateral(sxy=50, srgb=5, rgbim=image, compat=10)
     wanted = np.asarray(plain.inference(10)).reshape(3, 21, 34).argmax(0)
     assert np.array_equal(crf.refine_labels(image, labels, 3, crf.AFFINITY_LABELS), wanted)
+
+
+def test_no_process_of_a_pool_outlives_a_kill(tmp_path, root):
+    script = tmp_path / "work.py"
+    script.write_text(
+        "import os, time\nfrom pnoc_lib.engine import processes\n"
+        "if __name__ == '__main__':\n"
+        "    for pid in processes.each(os.getpid, range(40), lambda k: time.sleep(0.05) or (), workers=2):\n"
+        "        print(pid, flush=True)\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(root)}
+    working = subprocess.Popen([sys.executable, script], env=environment, stdout=subprocess.PIPE, text=True)
+    working.stdout.readline()
+    children = psutil.Process(working.pid).children(recursive=True)
+    assert len(children) >= 2
+    working.kill()
+    working.communicate()
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert not alive

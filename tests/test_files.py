@@ -208,3 +208,15 @@ def test_a_file_of_no_bytes_says_so(tmp_path):
     (tmp_path / "a.json").touch()
     with pytest.raises(ValueError, match=r"a.json is empty, as a power cut leaves it: delete it and run"):
         files.read_json(tmp_path / "a.json")
+
+
+def test_what_a_killed_process_left_is_swept(tmp_path):
+    old = tmp_path / "deep" / ".weights.safetensors.12345.tmp.safetensors"
+    young, other = tmp_path / ".a.json.1.tmp.json", tmp_path / "deep" / ".tmp.notes"
+    for path in (old, young, other):
+        files.write_text(path.with_name("made"), "x")
+        path.write_text("x")
+    os.utime(old, (0, 0)), os.utime(other, (0, 0))
+    assert files.sweep(tmp_path) == 1
+    assert not old.exists() and young.exists() and other.exists()
+    assert files.sweep(tmp_path, seconds=-1) == 1 and not young.exists() and other.exists()

@@ -39,3 +39,14 @@ def test_what_is_no_mask_is_refused(tmp_path, mask):
 def test_values_that_are_no_byte_are_refused(tmp_path):
     with pytest.raises(ValueError, match="0 to 255, got 0 to 256"):
         index_masks.write_mask(tmp_path / "x.png", np.array([[0, 256]]))
+
+
+def test_masks_of_images_that_changed_go(tmp_path):
+    folder = index_masks.MaskFolder(tmp_path)
+    assert folder.drop_changed({"a": "1", "b": "1"}) == 0
+    for image_id in "ab":
+        folder.write(image_id, np.zeros((2, 2), int))
+    assert folder.drop_changed({"a": "1", "b": "2"}) == 1 and folder.missing("ab") == ["b"]
+    assert folder.drop_changed({"a": "1"}) == 0  # another part of the split
+    folder.write("b", np.zeros((2, 2), int))
+    assert folder.drop_changed({"b": "2"}) == 0 and folder.missing("ab") == []

@@ -1,6 +1,7 @@
 """Image and mask under one change; the loss over pixels that are not void; who may train on what."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -150,6 +151,16 @@ def test_ground_truth_does_not_pass_for_pseudo_masks(tmp_path):
     with pytest.raises(DataError, match="ground truth, not pseudo masks"):
         targets.PseudoMasks(tmp_path / "masks", tiny.CLASSES).check(images)
     assert targets.SupervisedMasks(masks).supervision != targets.PseudoMasks.supervision
+
+
+def test_pseudo_masks_beside_a_folder_of_images_are_no_ground_truth(tmp_path):
+    images, masks = tiny.squares(tmp_path / "pets", 1)
+    flat = replace(images, paths=(tmp_path / "pets" / "i000.png",))  # images lie in the data set's folder itself
+    for place in (tmp_path / "runs", tmp_path / "pets/masks"):
+        index_masks.write_mask(place / "i000.png", masks.mask("i000"))
+    targets.PseudoMasks(tmp_path / "runs", tiny.CLASSES).check(flat)
+    with pytest.raises(DataError, match="ground truth, not pseudo masks"):
+        targets.PseudoMasks(tmp_path / "pets/masks", tiny.CLASSES).check(flat)
 
 
 def test_missing_pseudo_masks_are_named(tmp_path):

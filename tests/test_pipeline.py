@@ -39,7 +39,13 @@ STAGES = {  # own parameters
         "segmentation_priors: list[str] = []",
         "beside: list[str] = []",
     ],
-    "05_affinity": [*ONE_RUN, "prior: str = ''", "saliency: str = ''", "beside: list[str] = []"],
+    "05_affinity": [
+        *ONE_RUN,
+        "prior: str = ''",
+        "saliency: str = ''",
+        "beside: list[str] = []",
+        *[f"{name}_split: str = ''" for name in ("train", "eval", "val")],
+    ],
     "06_segmentation": [*ONE_RUN, "masks: str = 'ground-truth'", "beside: list[str] = []"],
     "07_paper_beside_ours": [],
     "08_audit": [],
@@ -67,6 +73,7 @@ runs:
   priors:
     cam:
 """
+PRESETS = sorted((ROOT / "configs").glob("*.yaml"))
 CHAINS = """
 experiment: chains
 seeds: [0, 1]
@@ -215,6 +222,9 @@ def test_the_first_look_at_data_makes_no_run_stale(tmp_path, root, monkeypatch):
     record.write_text("{")
     assert freshness.note(tmp_path / "photos", record) and not freshness.note(tmp_path / "photos", record)
     assert not freshness.note(tmp_path / "nowhere", tmp_path / "none.json") and not (tmp_path / "none.json").exists()
+    os.utime(tmp_path / "photos/a.jpg", (2**33, 2**33))  # of a camera that is ahead
+    assert not freshness.note(tmp_path / "photos", tmp_path / "new.json")
+    assert (tmp_path / "new.json").stat().st_mtime < time.time() + 1
 
 
 def test_what_a_link_leads_to_is_looked_at_once(tmp_path, root, monkeypatch):
@@ -393,7 +403,7 @@ def test_what_an_import_says_about_widgets_is_left_out(root, monkeypatch):
     assert execute.as_on_a_screen([new_output("stream", name="stderr", text=said)]) == []
 
 
-@pytest.mark.parametrize("preset", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
 def test_every_preset_asks_for_runs_that_can_be_made(root, monkeypatch, preset):
     monkeypatch.syspath_prepend(str(root / "tools"))
     monkeypatch.chdir(root)
@@ -402,6 +412,83 @@ def test_every_preset_asks_for_runs_that_can_be_made(root, monkeypatch, preset):
     pipeline = graph.Graph(yaml.safe_load(preset.read_text()))
     assert {"00_data", "01_train_priors", "02_infer_priors", "03_analyse_priors", "08_audit"} <= set(pipeline.declared)
     assert all(pipeline.library(stage) and pipeline.resources(stage)["mem_mb"] for stage in pipeline.declared)
+
+
+@pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
+def test_the_settings_of_every_preset_fit_together(root, monkeypatch, preset):
+    monkeypatch.syspath_prepend(str(root / "tools"))
+    monkeypatch.chdir(root)
+    import graph
+
+    from pnoc_lib.affinity import labels, walk
+    from pnoc_lib.priors.settings import TrainingSettings
+    from pnoc_lib.saliency import refinement, training
+    from pnoc_lib.segmentation.settings import SegmentationSettings
+
+    pipeline = graph.Graph(yaml.safe_load(preset.read_text()))
+    for (stage, *_), run in pipeline.runs.items():
+        given = {name: one.default for name, one in pipeline.declared[stage].items()} | dict(run.parameters)
+        if stage == "01_train_priors":
+            TrainingSettings.of(given)
+        elif stage == "04_saliency":
+            training.Settings.of(given), refinement.Settings.of(given)
+        elif stage == "05_affinity":
+            walk.WalkSettings(given["walk_radius"], given["beta"], given["steps"])
+            thresholds = given["delta_fg"], given["delta_bg"]
+            labels.LabelSettings("saliency-aware" if given["saliency"] else "conventional", *thresholds)
+            labels.LabelSettings("conventional", given["delta_fg"], labels.background_of_priors(*thresholds))
+        elif stage == "06_segmentation":
+            SegmentationSettings.of(given)
+
+
+PICTURES = {"curves", "diagrams", "flows", "looks", "pictures", "saliency_pictures"}  # nobody's numbers depend on them
+
+
+def test_a_stage_depends_on_all_modules_that_its_notebook_takes_numbers_from(root, monkeypatch):
+    monkeypatch.syspath_prepend(str(root / "tools"))
+    monkeypatch.chdir(root)
+    import graph
+
+    pipeline = graph.Graph(yaml.safe_load((root / "configs/smoke.yaml").read_text()))
+    missing = []
+    for stage in pipeline.declared:
+        cells = json.loads((root / f"notebooks/{stage}.ipynb").read_text())["cells"]
+        code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+        packages = "evaluation|priors|saliency|affinity|segmentation"
+        for package, names in re.findall(rf"^from pnoc_lib\.({packages}) import (.+)", code, re.M):
+            for name in {one.split(" as ")[0].strip() for one in names.split(",")} - PICTURES:
+                if f"pnoc_lib/{package}/{name}.py" not in pipeline.library(stage):
+                    missing.append(f"{stage}: {package}/{name}")
+    assert not missing
+
+
+def test_lists_of_ids_and_tables_are_inputs_of_a_run(root, monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(root / "tools"))
+    monkeypatch.chdir(root)
+    import graph
+    import presets
+
+    (tmp_path / "mine.txt").write_text("a\n")
+    changes = {"04_saliency": {"train_ids": str(tmp_path / "mine.txt"), "eval_ids": str(tmp_path / "mine.txt")}}
+    pipeline = graph.Graph(presets.merged(presets.read("voc12-animals"), changes))
+    assert pipeline.named(("04_saliency", "c2am", 0)) == [str(tmp_path / "mine.txt")]
+    assert pipeline.named(("01_train_priors", "cam", 0)) == ["configs/voc12-animals/train.txt"]
+    assert "reports/mechanism/comparison.csv" in pipeline.data("10_mechanism")
+
+
+def test_splits_that_one_stage_names_are_inferred_for_it(root, monkeypatch):
+    monkeypatch.syspath_prepend(str(root / "tools"))
+    monkeypatch.chdir(root)
+    import graph
+    import presets
+
+    config = presets.merged(presets.read("voc12-animals"), {"05_affinity": {"val_split": "val"}})
+    pipeline = graph.Graph(config)
+    run = pipeline.runs["05_affinity", "p-noc+c2am-h", 0]
+    assert run.parameters["val_split"] == "val"
+    for key in run.needs:
+        if key[0] in ("02_infer_priors", "04_saliency"):
+            assert "val" in pipeline.runs[key].parameters["splits"], key
 
 
 def test_a_change_of_a_figure_makes_no_training_stale(root, monkeypatch):

@@ -171,3 +171,14 @@ def test_an_uncertain_pseudo_mask_counts_as_background_and_sizes_must_fit(tmp_pa
     np.testing.assert_array_equal(scoring.confusion(of["guess"], of["truth"]), [[1, 0], [1, 0]])
     with pytest.raises(DataError, match="image a: the predicted mask is"):
         scoring.confusion(of["wrong"], of["truth"])
+
+
+def test_an_image_that_was_mended_gets_its_mask_anew(segmenter, tmp_path):
+    images = pictures(tmp_path, [(32, 32), (32, 32)])
+    folders = [index_masks.MaskFolder(tmp_path / name) for name in ("refined", "plain")]
+    how = {"scales": [1.0], "workers": 1, "progress": False}
+    assert inference.fill(segmenter, images, *folders, **how) == 2
+    Image.effect_noise((48, 40), 60).convert("RGB").save(images.paths[0])
+    assert inference.fill(segmenter, images, *folders, **how) == 1
+    assert [Image.open(folder.path("p0")).size for folder in folders] == [(48, 40)] * 2
+    assert inference.fill(segmenter, images, *folders, **how) == 0

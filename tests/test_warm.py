@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -193,3 +194,29 @@ def _until(true, seconds=40):
     while not true():
         assert time.monotonic() < end
         time.sleep(0.1)
+
+
+def test_a_client_that_says_nothing_leaves_no_copy(execute, warm, kernels):
+    _until(lambda: os.path.exists(kernels.environment[warm.SOCKET]))
+    asking = socket.socket(socket.AF_UNIX)
+    asking.connect(kernels.environment[warm.SOCKET])
+    asking.close()
+    execute("1", kernels.environment).communicate(timeout=60)  # whose copy is made after that one
+    _until(lambda: not copies(kernels))
+
+
+def test_a_client_whose_notebook_died_in_the_wait_ends(warm, root, tmp_path):
+    server = socket.socket(socket.AF_UNIX)  # one that is busy with its imports
+    server.bind(str(tmp_path / "socket"))
+    server.listen(1)
+    code = "import subprocess, sys, time; print(subprocess.Popen(sys.argv[1:]).pid, flush=True); time.sleep(60)"
+    command = [sys.executable, "-c", code, sys.executable, "-S", root / "tools/warm.py", "connection.json"]
+    environment = os.environ | {warm.SOCKET: str(tmp_path / "socket")}
+    notebook = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    client = psutil.Process(int(notebook.stdout.readline()))
+    kernel = server.accept()[0]
+    assert kernel.recv(warm.LONGEST)
+    notebook.kill()
+    notebook.wait()
+    kernel.sendall(b"%d\n" % os.getpid())
+    _until(lambda: not client.is_running())

@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from time import time_ns
 
 
 def note(data: Path, record: Path) -> bool:
@@ -30,7 +31,7 @@ def note(data: Path, record: Path) -> bool:
     fresh = record.with_name(f".{record.name}.{os.getpid()}")
     fresh.write_text(json.dumps(now) + "\n")
     if known is None:
-        newest = max(time for _, _, time in files)
+        newest = min(max(time for _, _, time in files), time_ns())  # a camera's clock may be ahead
         os.utime(fresh, ns=(newest, newest))
     os.replace(fresh, record)
     return known is not None

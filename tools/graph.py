@@ -10,7 +10,7 @@ import functools
 import json
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ from pnoc_lib import parameters
 from pnoc_lib.priors import strategies
 
 NO_DATA = ("07_paper_beside_ours", "08_audit", "10_mechanism")
+SPLITS = ("eval_split", "train_split", "val_split")  # parameters that name one
 AT_WORK = Path(".snakemake/at-work.json")  # host and process of the Snakemake that was started last
 
 
@@ -121,9 +122,17 @@ class Graph:
         return self.record is not None and freshness.note(self._data_root(), self.record)
 
     def data(self, stage: str) -> list[str]:
-        """The record of the data set, for a stage that reads it."""
+        """The record of the data set, for a stage that reads it; the tables that 10 is about."""
+        if stage == "10_mechanism":
+            return sorted(map(str, Path("reports", "mechanism").glob("*.csv")))
         known = stage not in NO_DATA and self.record is not None and self.record.is_file()
         return [str(self.record)] if known else []
+
+    def named(self, key: tuple[str, str, int | None]) -> list[str]:
+        """Files that a run's parameters name: lists of ids, and weights; when they change it is due again."""
+        given = self.runs[key].parameters.items()
+        texts = [value for name, value in given if name.endswith(("_ids", "weights")) and isinstance(value, str)]
+        return sorted({value for value in texts if Path(value).is_file()})
 
     def _data_root(self) -> Path | None:
         given = self.config["common"].get("data_root") or (self.config.get("00_data") or {}).get("data_root")
@@ -264,18 +273,23 @@ class Graph:
         return bool(values.get("from_oc") or strategies.STRATEGIES[strategy].eraser)
 
     def _give_splits(self) -> None:
-        """Maps are made of the scored split, and of all three where a later stage reads them; saliency trains, too."""
-        common = self.config["common"]
-        scored, train, held_out = (common.get(f"{name}_split", "") for name in ("eval", "train", "val"))
+        """Maps are made of the splits that are scored, that train (saliency), and that a later stage reads."""
         readers = {INFERENCE: (SALIENCY, AFFINITY, START), SALIENCY: (AFFINITY, START)}
         for key, run in self.runs.items():
             if "splits" not in self.declared[run.stage.name] or "splits" in run.parameters:
                 continue
-            later = readers.get(run.stage.name)
-            read = later is None or any(key in other.needs for other in self.runs.values() if other.stage.name in later)
-            wanted = [scored, train, held_out] if read else [scored, train] if run.stage.name == SALIENCY else [scored]
+            common = {name: self.config["common"].get(name) for name in SPLITS[: 1 + (run.stage.name == SALIENCY)]}
+            wanted = list((common | self._splits(run, list(common))).values())
+            for other in self.runs.values():
+                if other.stage.name in readers.get(run.stage.name, ()) and key in other.needs:
+                    wanted += self._splits(other, SPLITS).values()
             splits = list(dict.fromkeys(split for split in wanted if split))
             self.runs[key] = replace(run, parameters={**run.parameters, "splits": splits})
+
+    def _splits(self, run: Run, names: Sequence[str]) -> dict[str, str]:
+        """The splits that a run's notebook is given, or has by default, of those that it declares."""
+        declared = self.declared[run.stage.name]
+        return {name: run.parameters.get(name, declared[name].default) for name in names if name in declared}
 
 
 def remember() -> None:

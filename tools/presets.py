@@ -108,10 +108,10 @@ def checked(config: Mapping[str, Any]) -> dict[str, Any]:
         not isinstance(seeds, list)
         or not seeds
         or len(set(map(str, seeds))) < len(seeds)
-        or not all(_count(seed) and seed < 2**63 for seed in seeds)
+        or not all(map(_count, seeds))
     ):
         raise PresetError(
-            f"seeds must be different whole numbers from 0 on, got {seeds!r}: write seeds: [0, 1, 2], each below 2**63"
+            f"seeds must be different whole numbers from 0 on, got {seeds!r}: write seeds: [0, 1, 2], each below 2**32"
         )
     if not _count(threads) or not threads:
         raise PresetError(f"threads must be a whole number from 1 on, got {threads!r}: those of one notebook's kernel")
@@ -139,10 +139,11 @@ def _checked_runs(blocks: Mapping[str, Any]) -> dict[str, dict[str, dict[str, An
                     f"runs.{block} names {name!r}: begin with a small letter or a figure, "
                     "then small letters, figures, dots, pluses and hyphens"
                 )
-            if not isinstance(given or {}, Mapping) or given is True:
+            if given is False:
+                continue
+            if not isinstance({} if given is None else given, Mapping):
                 raise PresetError(f"runs.{block}.{name} must be parameters, got {given!r}: write {name}: {{}}")
-            if given is not False:
-                kept.setdefault(block, {})[name] = dict(given or {})
+            kept.setdefault(block, {})[name] = dict(given or {})
     return kept
 
 

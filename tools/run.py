@@ -6,6 +6,8 @@ python tools/run.py demo --cores 4 --data ../VOCdevkit/VOC2012 --set "01_train_p
 from __future__ import annotations
 
 import argparse
+import contextlib
+import hashlib
 import json
 import os
 import re
@@ -55,10 +57,10 @@ def main(arguments: list[str] | None = None) -> None:
         pipeline = graph.Graph(config)
     except presets.PresetError as error:
         sys.exit(str(error))
-    if pipeline.note_data():
-        print("Files of the data set have changed since the last run: what was made of them is made anew.")
     if not options.dry_run:
         unlock()
+    if pipeline.note_data():
+        print("Files of the data set have changed since the last run: what was made of them is made anew.")
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--rerun-incomplete"]
     command += ["--configfile", str(written(config))]
     if options.profile:  # its jobs run elsewhere
@@ -114,7 +116,8 @@ class Follower:
     @staticmethod
     def _read(stream, use) -> None:
         for line in stream:
-            use(line.rstrip("\n"))
+            with contextlib.suppress(OSError):  # nobody reads what is said: Snakemake must not wait for that
+                use(line.rstrip("\n"))
 
     def _said(self, line: str) -> None:
         """What a notebook's run says."""
@@ -130,12 +133,13 @@ class Follower:
     def _logged(self, line: str) -> None:
         """What Snakemake says: its count of jobs is used, the rest is kept for the case that it fails."""
         self.chatter.append(line)
-        if match := re.fullmatch(r"(\d\d_\w+) +(\d+)", line.strip()):
-            self.todo += [self.pipeline.minutes(match[1])] * int(match[2]) * (match[1] in STAGES)
+        match = re.fullmatch(r"(\w+) +(\d+)", line.strip())
+        if match and match[1] in STAGES:
+            self.todo += [self.pipeline.minutes(match[1])] * int(match[2])
 
     def _left(self, line: str) -> str:
         """About how long the rest takes: what the table expects, by the pace of this machine so far."""
-        stage = re.search(r"(\d\d_\w+)\.ipynb -> ", line)
+        stage = re.search(r"(\w+)\.ipynb -> ", line)
         spent = (time.monotonic() - self.begun) / 60
         pace = spent / self.expected if self.expected > 0.5 else 1.0
         left = max(0.0, sum(self.todo) - self.expected) * pace
@@ -144,11 +148,12 @@ class Follower:
 
 
 def written(config: dict) -> Path:
-    """The preset with its overrides as a file for Snakemake."""
-    path = WORK / "preset.yaml"
+    """The preset with its overrides as a file for Snakemake; each has its own: jobs of an earlier start read theirs."""
+    text = yaml.safe_dump(config, allow_unicode=True, sort_keys=False)
+    path = WORK / f"preset-{hashlib.sha256(text.encode()).hexdigest()[:8]}.yaml"
     try:
         WORK.mkdir(exist_ok=True)
-        path.write_text(yaml.safe_dump(config, allow_unicode=True, sort_keys=False), encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
     except OSError as error:
         sys.exit(f"cannot write {path} ({error.strerror}): run in a folder of yours, with space on its disk")
     return path

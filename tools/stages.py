@@ -31,9 +31,9 @@ GROUND = "files parameters runs data"
 STAGES = {
     stage.name: stage
     for stage in (
-        Stage("00_data", "", library="toyvoc evaluation/analysis", minutes=0.5),
+        Stage("00_data", "", library="toyvoc evaluation/analysis evaluation/distributions", minutes=0.5),
         Stage(PRIORS, "priors", {"oc_run": PRIORS}, "engine priors evaluation/estimate", 2.2, 4500),
-        Stage(INFERENCE, "priors", {"run": PRIORS}, "engine priors", 0.7, 2500),
+        Stage(INFERENCE, "priors", {"run": PRIORS}, "engine priors evaluation/metrics", 0.7, 2500),
         Stage(ANALYSIS, "", {"priors": INFERENCE}, "priors evaluation paper", 0.4),
         Stage(
             SALIENCY, "saliency", {"hints": INFERENCE, "segmentation_priors": INFERENCE, "beside": SALIENCY},
@@ -41,15 +41,17 @@ STAGES = {
         ),
         Stage(
             AFFINITY, "affinity", {"prior": INFERENCE, "saliency": SALIENCY, "beside": AFFINITY},
-            "engine priors saliency affinity evaluation/metrics", 2.7, 3500,
+            "engine priors saliency affinity evaluation/metrics evaluation/affinity evaluation/masks", 2.7, 3500,
         ),
         Stage(
             SEGMENTATION, "segmentation", {"masks": AFFINITY, "encoder": PRIORS, "beside": SEGMENTATION},
-            "engine segmentation evaluation/metrics evaluation/masks paper/segmentation_rows", 2.3, 2500,
+            "engine segmentation evaluation/analysis evaluation/metrics evaluation/masks paper/segmentation_rows",
+            2.3, 2500,
         ),
         Stage(
             BUDGET, "", {"networks": SEGMENTATION},
-            "evaluation/budget evaluation/chain evaluation/cost evaluation/flows evaluation/saliency", 0.5,
+            "engine priors saliency affinity segmentation evaluation/analysis evaluation/budget evaluation/chain "
+            "evaluation/cost evaluation/flows evaluation/masks evaluation/metrics evaluation/saliency", 0.5,
         ),
         Stage(  # the lesson that comes first and looks at what all others left; where the preset has a block for it
             START, "",

@@ -131,7 +131,10 @@ def become_kernel(client: socket.socket) -> None:
     os.setsid()
     text, lent, _, _ = socket.recv_fds(client, LONGEST, 3)
     while not text.endswith(b"\n"):
-        text += client.recv(LONGEST)
+        more = client.recv(LONGEST)
+        if not more:  # who asked is gone
+            os._exit(0)
+        text += more
     request = json.loads(text)
     for number, own in zip(lent, (0, 1, 2), strict=True):
         os.dup2(number, own)
@@ -159,6 +162,7 @@ def become_kernel(client: socket.socket) -> None:
 def ask(connection: str) -> None:
     """What Jupyter starts in place of a kernel: wait for the copy that is one."""
     request = {"connection": connection, "environment": dict(os.environ), "folder": os.getcwd()}
+    parent = os.getppid()  # asked before the wait, in which it may be killed
     try:
         kernel = socket.socket(socket.AF_UNIX)
         kernel.connect(os.environ[SOCKET])
@@ -168,8 +172,7 @@ def ask(connection: str) -> None:
         os.execv(sys.executable, [sys.executable, "-m", "ipykernel_launcher", "-f", connection])
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: os.kill(process, number))
-    parent = os.getppid()
-    while os.getppid() == parent:  # it may be killed, too
+    while os.getppid() == parent:
         if select.select([kernel], [], [], 1)[0]:
             break
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from pnoc_lib import files
 
-MADE_OF = "made_of.json"
+MADE_OF, SOURCES = "made_of.json", "sources.json"
 
 
 class MaskFolder:
@@ -56,6 +56,19 @@ class MaskFolder:
             path.unlink()
         files.write_json(note, made_of)
         return len(stale)
+
+    def drop_changed(self, sources: Mapping[str, str]) -> int:
+        """Remove the masks of images that have changed since this was last called; returns how many.
+
+        sources: a digest by id, as from `stores.sources`; those of other ids stay noted.
+        """
+        note = self.folder / SOURCES
+        before = files.read_json(note) if note.is_file() else {}
+        changed = [self.path(i) for i, own in sources.items() if before.get(i, own) != own and self.path(i).is_file()]
+        for path in changed:
+            path.unlink()
+        files.write_json(note, before | dict(sources))
+        return len(changed)
 
 
 def write_mask(path: Path | str, mask: np.ndarray) -> None:

@@ -26,7 +26,8 @@ class PairTransform:
     included; None where factors: of the side, one of which is drawn (DeepLabV2), are given instead.
     jitter: whether colours change. mean, std: of the backbone, for RGB in [0, 1].
     Calling it gives (3, S, S) float32 and (S, S) int64; where a crop reaches beyond its image, the image is the mean
-    colour and the mask void. Images are scaled by bicubic, masks by nearest-neighbour interpolation.
+    colour and the mask void. Images are scaled by bicubic interpolation, by bilinear one where factors are given, as
+    published; masks by that of the nearest neighbour.
     Raises ValueError for an impossible crop or range, or unless exactly one of the two ways of scaling is given.
     """
 
@@ -72,7 +73,8 @@ class PairTransform:
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)  # torch.manual_seed writes down its callers thrice: 1 ms
             sides = self._sides(image.size[::-1])
-            pixels = v2.functional.resize(image, sides, interpolation=InterpolationMode.BICUBIC, antialias=True)
+            smooth = InterpolationMode.BILINEAR if self.factors else InterpolationMode.BICUBIC
+            pixels = v2.functional.resize(image, sides, interpolation=smooth, antialias=True)
             classes = torch.from_numpy(mask.copy())[None]
             classes = v2.functional.resize(classes, sides, interpolation=InterpolationMode.NEAREST_EXACT)
             pixels, classes = self._after(pixels, tv_tensors.Mask(classes))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ __all__ = [
     "Masks",
     "check",
     "download_voc",
+    "lists_of_ids",
     "read",
     "read_coco",
     "read_folder",
@@ -65,6 +66,21 @@ def read(kind: str, root: Path | str, split: str, **options: Any) -> tuple[Label
         raise DataError("no ToyVOC here: draw it first, by 00_data or toyvoc.write", root)
     images, masks = READERS[kind](root, split, **options)
     return dataclasses.replace(images, name=kind) if kind == "toyvoc" else images, masks
+
+
+def lists_of_ids(named: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """The file of ids of every split, "" for all of its images.
+
+    named: pairs of a split, "" for none, and its file. Raises ValueError when one split has two lists.
+    """
+    lists: dict[str, str] = {}
+    for split, file in named:
+        if split and lists.setdefault(split, file) != file:
+            raise ValueError(
+                f"split {split!r} has two lists of ids, {lists[split] or 'all of them'!r} and "
+                f"{file or 'all of them'!r}: give both the same file, or name two splits"
+            )
+    return lists
 
 
 def check(

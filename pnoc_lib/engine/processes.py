@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -40,6 +41,12 @@ def each(
             bar.update()
 
 
+def _end_with_parent() -> None:
+    """Let a worker end with the process that it works for, also when that one is killed."""
+    parent = multiprocessing.parent_process()
+    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+
+
 def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -59,7 +66,8 @@ def _results(function, items, load, workers: int) -> Iterator[Any]:
     context = multiprocessing.get_context("forkserver" if "forkserver" in ways else "spawn")
     if hasattr(context, "set_forkserver_preload"):
         context.set_forkserver_preload([function.__module__])
-    pool, waiting = ProcessPoolExecutor(workers, mp_context=context), deque()
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent)
+    waiting: deque = deque()
     try:
         for item in items:
             waiting.append(pool.submit(function, *load(item)))

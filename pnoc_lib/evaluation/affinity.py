@@ -56,6 +56,8 @@ def staying(edge: Tensor, mask: np.ndarray, steps: Sequence[int], settings: walk
     edge = edge.float().cpu()  # one walk an image: not worth a way to a GPU
     grid = _label_grid(mask, edge.shape)
     present = [int(value) for value in grid.unique() if value != VOID]
+    if not present:
+        return pd.DataFrame(columns=["class", "steps", "stays"])
     where = torch.stack([(grid == value).float() for value in present])
     rows = []
     for count, there in zip(steps, walk.Transition(edge[None], settings).averages(where[None], steps), strict=True):

@@ -25,6 +25,7 @@ from pnoc_lib.segmentation import deeplab, settings
 
 BACKWARD = 2.0  # a backward pass in forward passes: gradients of the input and of the weights
 TTA = 2 * sum(scale**2 for scale in (0.5, 1.0, 1.5, 2.0))  # forward passes of one image: areas of four scales, mirrored
+AFFINITY = 512  # pixels of a crop of the affinity network, on both data sets
 WALK_STRIDE = 4  # pixels a cell of the grid that is walked
 WALK_PRODUCTS = 68  # of a stencil with 34 planes, both ways, in place of 256 steps or 8 squarings of a dense matrix
 STORED = {"of C2AM": 0.06, "of PoolNet": 0.19}  # bytes a pixel of saliency maps, as VOC12's photographs take them
@@ -112,11 +113,11 @@ def stages(dataset: str = "voc12", *, teraflops: float, strategy: str = "p-noc")
     if dataset not in DATA:
         raise ValueError(f"unknown dataset {dataset!r}: choose one of {', '.join(DATA)}")
     data, coco = DATA[dataset], dataset == "coco14"
-    crop, everyone = (640 if coco else 512), data.train + data.evaluated
+    crop, names, everyone = (640 if coco else 512), (80 if coco else 20), data.train + data.evaluated
     with torch.device("meta"):
         encoder = backbones.build_encoder("resnest269e", "none").train()
-        v3 = deeplab.DeepLabV3Plus("resnest269e", 20).train()
-        v2 = deeplab.DeepLabV2("resnet101", 20).train()
+        v3 = deeplab.DeepLabV3Plus("resnest269e", names).train()
+        v2 = deeplab.DeepLabV2("resnet101", names).train()
         pool = poolnet.PoolNet("resnet50")
     cropped, whole = forward(encoder.eval(), crop, crop), forward(encoder, data.height, data.width)
     memory, plan = kept_bytes(encoder.train(), crop) / 1e9, strategies.named(strategy)
@@ -131,8 +132,8 @@ def stages(dataset: str = "voc12", *, teraflops: float, strategy: str = "p-noc")
         _line("02 priors", everyone * TTA * whole, 4.0, everyone * data.classes * points / 1e9,
               f"{everyone:,} images, 4 scales and mirrors: {TTA:g} forward passes"),
         *_saliency(data, encoder, pool, whole, 64 if coco else 32),
-        _line("05 affinity labels and network", 3 * data.train * cropped, 8.0, data.train * 6e3 / 1e9,
-              "3 epochs, the backbone forward only; two CRFs an image",
+        _line("05 affinity labels and network", 3 * data.train * forward(encoder.eval(), AFFINITY, AFFINITY), 8.0,
+              data.train * 6e3 / 1e9, f"3 epochs of {AFFINITY} px, the backbone forward only; two CRFs an image",
               cpu=2 * data.train * CRF_SECONDS["seconds a label image"]),
         _line("05 random walk", everyone * (WALK_PRODUCTS * 136.0 * data.classes * points + 2 * whole), 4.0,
               everyone * 6e3 / 1e9, f"edges of an image and its mirror; {WALK_PRODUCTS} stencils on {points:,} cells",

@@ -79,9 +79,9 @@ def order(scores: pd.DataFrame, rows: Mapping[str, str], columns: Mapping[str, s
         size = (3.1 * len(columns) + 1.2, 0.42 * len(rows) + 1.1)
         fig, axes = plt.subplots(1, len(columns), figsize=size, sharey=True, layout="constrained", squeeze=False)
         for axis, (column, title) in zip(axes[0], columns.items(), strict=True):
+            apart = {variant: paired.difference(scores, variant, rival, column) for variant in rows}
             wide = 100 * scores.pivot(index="seed", columns="variant", values=column)
-            for place, variant in enumerate(rows):
-                found = paired.difference(scores, variant, rival, column)
+            for place, (variant, found) in enumerate(apart.items()):
                 if not found["n"]:
                     continue
                 dots = (wide[variant] - wide[rival]).dropna()

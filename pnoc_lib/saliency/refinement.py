@@ -116,6 +116,8 @@ def train(
     Returns the tables of iterations and epochs: loss, as above; bce, its mean over the pixels; salient, the share of
     pixels that the map calls salient, and found, the share that the network does.
     Raises DataError when maps are missing or of other images.
+    Unlike the published code: images with a side of at most 100 pixels are not passed over, those of MS COCO not padded
+    to 224.
     """
     images = images.with_labels()
     maps.require(images, by_class=False)

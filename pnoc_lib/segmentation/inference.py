@@ -13,7 +13,7 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as TF
 from tqdm import tqdm
 
-from pnoc_lib.data import index_masks
+from pnoc_lib.data import index_masks, stores
 from pnoc_lib.data.images import LabeledImages
 from pnoc_lib.engine import crf, multiscale, processes
 from pnoc_lib.segmentation import deeplab, refining
@@ -162,13 +162,15 @@ def fill(
 ) -> int:
     """Write the masks of every image that one of the folders lacks: after the CRF, and before it.
 
-    The settings are those of `predict`. Returns the number of images done; masks of another network or of other
-    settings are made anew, those of an interrupted call are kept.
+    The settings are those of `predict`. Returns the number of images done; masks of another network, of other settings
+    or of an image that has changed are made anew, those of an interrupted call are kept.
     """
     how = {"scales": list(scales), "mirror": mirror, "longest": longest}
     made_of = {"network": segmenter.digest, "precision": str(segmenter.dtype)} | how
     refined.renew(made_of | {"crf": str(crf.SEGMENTATION) if with_crf else "none"})
     plain.renew(made_of | {"crf": "none"})
+    for folder in (refined, plain):
+        folder.drop_changed(stores.sources(images))
     lacking = {*refined.missing(images.ids), *plain.missing(images.ids)}
     todo = images.subset(id for id in images.ids if id in lacking)
     options = {"with_crf": with_crf, "batch_size": batch_size, "workers": workers, "progress": progress}

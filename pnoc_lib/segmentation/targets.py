@@ -17,6 +17,8 @@ from pnoc_lib.data import voc
 from pnoc_lib.data.images import LabeledImages, Masks
 from pnoc_lib.data.problems import DataError
 
+IMAGE_FOLDERS = ("jpegimages", "images", "train2014", "val2014")  # beside which a data set keeps its masks
+
 
 @dataclass(frozen=True, eq=False)
 class PseudoMasks:
@@ -45,7 +47,9 @@ class PseudoMasks:
 
     def check(self, images: LabeledImages) -> None:
         """Raise DataError when masks are missing, or when the folder is the data set's own: that would be the truth."""
-        if images.paths and self.folder.resolve().is_relative_to(images.paths[0].resolve().parent.parent):
+        own = images.paths[0].resolve().parent if images.paths else None
+        data = own.parent if own and own.name.lower() in IMAGE_FOLDERS else own
+        if data and self.folder.resolve().is_relative_to(data):
             raise DataError(
                 "this folder lies in the data set: its masks are ground truth, not pseudo masks; "
                 "the fully supervised reference takes SupervisedMasks",
