@@ -91,3 +91,18 @@ def test_weak_network_then_its_error_budget(place):
     assert budgets["p-noc"].counts.sum() == seen
     with pytest.raises(ValueError, match="learned from the truth and has no chain"):
         chain.of("runs", "smoke", "fully-supervised", 0, images)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("scored", "said"), [(slice(4, 8), "held out"), (slice(2, 6), "2 of 4 images trained")])
+def test_images_of_one_split_may_train_and_be_scored(place, tmp_path, scored, said):
+    images, _ = reading.read("toyvoc", BASE["data_root"], "train")
+    lists = {"train_ids": images.ids[:4], "val_ids": images.ids[scored]}
+    for name, ids in lists.items():
+        (tmp_path / name).write_text("\n".join(ids))
+    given = {name: str(tmp_path / name) for name in lists}
+    given |= {"batch_size": 4, "train_split": "train", "val_split": "train", "run": f"s{scored.start}"}
+    left = run("06_segmentation", **QUICK | given)
+    made = {path.stem for path in (left["stage"].folder / "train/SegmentationClass").glob("*.png")}
+    assert made == {*lists["train_ids"], *lists["val_ids"]}
+    assert all(said in note for note in left["rows"]["note"])
