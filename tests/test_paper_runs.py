@@ -348,7 +348,7 @@ def test_standing_by_hand():
 def test_classes_published_against_measured(runs):
     fig = plots.classes(collect.beside(3, collect.measured(collect.finished(runs))[3]))
     assert [axis.get_title() for axis in fig.axes] == [
-        "voc12, CAM\n+1.00 over 20 classes, the paper's order, is more than chance (limit 0.45)"
+        "voc12, CAM\n+1.00 over 20 classes, the paper's order, is\nmore than chance (limit 0.45)"
     ]
     points = fig.axes[0].collections[0].get_offsets()
     assert len(points) == 20 and np.allclose(points[:, 0] - points[:, 1], 2)
