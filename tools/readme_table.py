@@ -192,9 +192,9 @@ def own_setting(root: Path = ROOT) -> str:
         apart = (wide[variant] - wide["cam-more"]).dropna()
         told.append(f"{name} {apart.mean():+.1f} ± {apart.std():.1f} points ({len(apart)} seeds)")
     return (
-        "\n**In the paper's own setting,** raw maps with lambda_re 4 and delta_noc 0.2 (the demo: normalised ones, 0.6), "
-        f"on the same images, against CAM+ at the oracle threshold: {', '.join(told)}. The smaller an image, the less it "
-        f"costs a network to shrink its maps: [{SEEDS}](reports/{SEEDS}) measures it, and shows what brings them back.\n"
+        "\n**In the paper's own setting,** raw maps with lambda_re 4 and delta_noc 0.2 (the demo: normalised ones, "
+        f"0.6), on the same images, against CAM+ at the oracle threshold: {', '.join(told)}. The smaller an image, the "
+        f"less it costs a network to shrink its maps: [{SEEDS}](reports/{SEEDS}) measures it, and shows what helps.\n"
     )
 
 
