@@ -312,3 +312,8 @@ def test_parts_of_the_walk_are_scored_alike(squares, priors):
     assert scores["prior"] == scores["prior o (1 - edge)"] and scores["walked"] == scores["walked, without 1 - edge"]
     assert scores["prior"] > scores["walked"] > 0  # without edges everything leaks
     assert scores["walked by the outlines of the masks"] > scores["walked"]
+
+
+def test_nobody_stays_where_all_is_void():
+    found = measures.staying(torch.zeros(4, 4), np.full((16, 16), 255, np.uint8), (1, 16), walk.PAPER)
+    assert found.empty and list(found) == ["class", "steps", "stays"]

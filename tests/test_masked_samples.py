@@ -190,3 +190,12 @@ def test_pseudo_masks_read_as_masks(tmp_path):
     index_masks.write_mask(tmp_path / "a.png", np.array([[3]]))
     with pytest.raises(DataError, match="holds index 3"):
         made.mask("a")
+
+
+@pytest.mark.parametrize(("scaling", "name"), [({"longer": (40, 40)}, "BICUBIC"), ({"factors": [0.5]}, "BILINEAR")])
+def test_images_are_scaled_as_published(scaling, name, monkeypatch):
+    seen, resize = [], pairs.v2.functional.resize
+    spy = lambda image, size, **how: seen.append(how["interpolation"].name) or resize(image, size, **how)  # noqa: E731
+    monkeypatch.setattr(pairs.v2.functional, "resize", spy)
+    pairs.PairTransform(24, **PLAIN, **scaling)(*picture(), 0)
+    assert seen == [name, "NEAREST_EXACT"]

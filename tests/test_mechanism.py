@@ -59,3 +59,9 @@ def test_scores_as_printed():
     assert table.index.tolist() == ["b", "a"]  # c was not run
     assert table.loc["a", "miou"] == "15.0 ± 7.1" and table.loc["b", "miou"] == "50.0"
     assert table["seeds"].tolist() == [1, 2]
+
+
+def test_a_seed_that_stands_twice_is_named():
+    table = pd.concat([scores(base=[0.1], a=[0.2])] * 2)
+    with pytest.raises(ValueError, match="stands there twice"):
+        mechanism.order(table, {"a": "A"}, {"miou": "oracle"}, rival="base")

@@ -532,6 +532,7 @@ WRONG += [
         "runs.priors.p-nok={}": "strategy must be one of cam, cam-more, puzzle",
         "runs.priors.Cam={}": "runs.priors names 'Cam': begin with a small letter",
         "runs.priors.cam=5": "runs.priors.cam must be parameters, got 5",
+        "runs.priors.cam=0": "runs.priors.cam must be parameters, got 0",
         "runs.priors=[cam]": "runs.priors must be names with values, got ['cam']",
         "runs.priors.cam.naps=61": "01_train_priors cam cannot run: naps must be between 0 and 60, got 61",
         "01_train_priors.batch_size=0": "batch_size must be at least 1, got 0",
@@ -544,6 +545,7 @@ WRONG += [
         "notebooks=nowhere": "no notebook nowhere/00_data.ipynb: the preset asks for this stage",
         "seeds=[-1]": "seeds must be different whole numbers from 0 on, got [-1]",
         f"seeds=[{2**64}]": "seeds must be different whole numbers from 0 on, got [18446744073709551616]",
+        f"seeds=[{2**32}]": "seeds must be different whole numbers from 0 on, got [4294967296]",
         "seeds=[1.5]": "seeds must be different whole numbers from 0 on, got [1.5]",
         "threads=0": "threads must be a whole number from 1 on, got 0",
         "resources.01_train_priors.mem=1": "unknown key in resources.01_train_priors: mem: did you mean mem_mb?",
@@ -647,3 +649,41 @@ def test_a_cluster_is_told_what_every_large_stage_takes(root, monkeypatch, prese
         assert asked["gpu"] == 1 and asked["mem_mb"] >= 16000 and asked["runtime"] >= 600, stage
     profile = yaml.safe_load((root / "profiles/slurm/config.yaml").read_text())
     assert profile["cores"] >= pipeline.threads and profile["slurm-status-command"] == "squeue"
+
+
+def test_a_start_leaves_the_preset_of_another_alone(root, monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(root / "tools"))
+    monkeypatch.chdir(tmp_path)
+    import run as launcher
+
+    first = launcher.written({"experiment": "a"})
+    before = first.read_text()
+    assert launcher.written({"experiment": "b"}) != first
+    assert first.read_text() == before and launcher.written({"experiment": "a"}) == first
+
+
+def test_the_first_lesson_is_counted_among_the_runs(root, monkeypatch):
+    monkeypatch.syspath_prepend(str(root / "tools"))
+    monkeypatch.chdir(root)
+    import graph
+    import presets
+    import run as launcher
+
+    follower = launcher.Follower(graph.Graph(presets.read("demo")))
+    for line in ("job count", "00_data 1", "01_train_priors 5", "start_here 1", "all 1", "total 8"):
+        follower._logged(line)
+    assert len(follower.todo) == 7
+
+
+def test_a_run_whose_reader_went_away_is_read_to_its_end(root, monkeypatch):
+    monkeypatch.syspath_prepend(str(root / "tools"))
+    import run as launcher
+
+    seen = []
+
+    def gone(line):
+        seen.append(line)
+        raise BrokenPipeError
+
+    launcher.Follower._read(iter(["one\n", "two\n"]), gone)
+    assert seen == ["one", "two"]
