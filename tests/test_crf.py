@@ -173,6 +173,8 @@ def test_no_process_of_a_pool_outlives_a_kill(tmp_path, root):
     children = psutil.Process(working.pid).children(recursive=True)
     assert len(children) >= 2
     working.kill()
-    working.communicate()
+    working.wait()  # its children may hold its output open: that is not read to its end
     _, alive = psutil.wait_procs(children, timeout=10)
+    for child in alive:
+        child.kill()
     assert not alive
