@@ -157,3 +157,38 @@ def test_all_or_nothing_is_dropped(p):
     values = torch.randn(4, 5)
     with backward.QuickBackward():
         assert torch.equal(torch.nn.Dropout(p)(values), values * (1 - p))
+
+
+@pytest.mark.parametrize("align_corners", [False, True])
+@pytest.mark.parametrize("size", [(16, 31), (5, 4), (8, 9)])
+def test_maps_are_resized_as_torch_resizes_them_and_so_are_gradients(size, align_corners):
+    maps = torch.randn(2, 3, 8, 9, generator=torch.manual_seed(0)).to(memory_format=torch.channels_last)
+    both = [maps.clone().requires_grad_() for _ in range(2)]
+    ours = backward.resize(both[0], size, align_corners=align_corners)
+    plain = F.interpolate(both[1], size, mode="bilinear", align_corners=align_corners)
+    torch.testing.assert_close(ours, plain)
+    weights = torch.randn(ours.shape)
+    for out in (ours, plain):
+        (out * weights).sum().backward()
+    torch.testing.assert_close(both[0].grad, both[1].grad)
+
+
+@pytest.mark.parametrize(("dilation", "used"), [(3, 9), (7, 9), (8, 3), (12, 1)])  # on a map of 8 x 12
+def test_taps_that_see_nothing_but_margin_are_left_out(dilation, used, monkeypatch):
+    image = torch.randn(2, 4, 8, 12, requires_grad=True)
+    weight = torch.randn(6, 4, 3, 3, requires_grad=True)
+    plain = F.conv2d(image, weight, padding=dilation, dilation=dilation)
+    given, usual = [], F.conv2d
+
+    def seen(image, weight, *rest):
+        given.append(weight.shape[2] * weight.shape[3])
+        return usual(image, weight, *rest)
+
+    with backward.QuickBackward():
+        monkeypatch.setattr(backward.F, "conv2d", seen)
+        ours = backward._convolve(image, weight, None, 1, dilation, dilation)
+        monkeypatch.undo()
+    assert given == [used]
+    torch.testing.assert_close(ours, plain)
+    gradients = [torch.autograd.grad(out.square().sum(), (image, weight)) for out in (ours, plain)]
+    torch.testing.assert_close(*gradients)

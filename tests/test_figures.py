@@ -1,6 +1,8 @@
 """Figures: colours and numbers that are drawn; returned, neither shown nor saved."""
 
+import base64
 import errno
+import io
 import os
 
 import matplotlib
@@ -367,6 +369,18 @@ def test_a_grid_of_photographs_is_one_small_file(tmp_path):
     assert sizes["as a photograph.png"] < 0.55 * sizes["as a drawing.png"]
     shown = [Image.open(tmp_path / f"as a {name}.png").convert("RGB") for name in ("drawing", "photograph")]
     assert np.abs(np.subtract(*(np.asarray(picture, float) for picture in shown))).mean() < 12
+
+
+@pytest.mark.parametrize(("pdf", "kind"), [(True, "image/png"), (False, "image/jpeg")])
+def test_a_saved_figure_is_shown_as_it_was_drawn(pdf, kind, tmp_path, monkeypatch):
+    fig, shown = pictures.show_grid({"image": [np.zeros((40, 60, 3), np.uint8)]}), []
+    pictures.save(fig, tmp_path / "fig", pdf=pdf)
+    monkeypatch.setattr(pictures, "display", lambda forms, raw: shown.append(forms))
+    monkeypatch.setattr(Figure, "savefig", lambda *_, **__: pytest.fail("it was drawn again"))
+    fig._ipython_display_()
+    assert set(shown[0]) == {kind, "text/plain"} and shown[0]["text/plain"].startswith("<Figure size")
+    with Image.open(io.BytesIO(base64.b64decode(shown[0][kind]))) as picture, Image.open(tmp_path / "fig.png") as saved:
+        assert picture.size == saved.size
 
 
 def test_a_stem_may_hold_a_dot_and_the_same_figure_gives_the_same_files(tmp_path):

@@ -80,6 +80,14 @@ def test_each_method_leaves_what_it_says(place, monkeypatch):
     assert not torch.equal(left["network"].head.convolution.weight, left["pool_network"].head.weight)
 
 
+def test_a_run_without_priors_draws_no_hints(place, monkeypatch):
+    monkeypatch.chdir(place)
+    left = run(**(C2AM | {"run": "alone", "segmentation_priors": []}))
+    assert left["priors"] is None and left["stored"] == {}
+    figures = {path.stem for path in (place / "results/tiny/figures").glob("*alone*.png")}
+    assert "fig08_saliency-alone-s0" in figures and "fig04_hints-alone-s0" not in figures
+
+
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [

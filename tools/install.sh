@@ -45,4 +45,5 @@ else
     install --no-deps --require-hashes -r "$lock"
     install --no-deps --no-build-isolation -e . # setuptools is locked too
 fi
+.venv/bin/python tools/warm.py --import >>"$log" 2>&1 || true # so that the first run need not compile what it imports
 echo "Installed in $(($(date +%s) - started)) s."

@@ -18,6 +18,7 @@ import select
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 
 QUICK = {  # of every process that computes; the Makefile says why
     "OMP_WAIT_POLICY": "PASSIVE",
@@ -37,6 +38,7 @@ IMPORTS = (
     "pnoc_lib.saliency.refinement",
     "pnoc_lib.segmentation.training",
 )
+AROUND = ("papermill", "snakemake.cli")  # what runs the kernels
 ALONE = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}  # a copy has one thread, so no other may have begun
 FIGURES = {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}  # as in every kernel, before Matplotlib comes
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -85,18 +87,11 @@ class Warm:
 
 def serve(path: str) -> None:
     """Import, then copy this process for whoever asks, until the standard input ends."""
-    import contextlib
-    import importlib
-    import io
-
     asked = socket.socket(socket.AF_UNIX)
     asked.bind(path)
     asked.listen(64)  # they wait until all is imported
-    sys.path.insert(0, ROOT)
     before = sources()
-    with contextlib.redirect_stderr(io.StringIO()):  # tqdm misses widgets, of which no notebook has any
-        for name in IMPORTS:
-            importlib.import_module(name)
+    import_all(IMPORTS)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for a copy: its client sees it end
     while True:
         ready, _, _ = select.select([sys.stdin, asked], [], [])
@@ -109,6 +104,18 @@ def serve(path: str) -> None:
             asked.close()
             become_kernel(client)
         client.close()
+
+
+def import_all(names: Sequence[str]) -> None:
+    """Import modules; what they say of widgets, of which no notebook here has any, is dropped."""
+    import contextlib
+    import importlib
+    import io
+
+    sys.path.insert(0, ROOT)
+    with contextlib.redirect_stderr(io.StringIO()):
+        for name in names:
+            importlib.import_module(name)
 
 
 def sources() -> list[tuple[str, int]]:
@@ -180,5 +187,7 @@ def ask(connection: str) -> None:
 if __name__ == "__main__":
     if sys.argv[1] == "--serve":
         serve(sys.argv[2])
+    elif sys.argv[1] == "--import":  # once, after an installation: Python keeps what it compiles
+        import_all([*IMPORTS, *AROUND])
     else:
         ask(sys.argv[1])

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import textwrap
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import matplotlib
@@ -11,6 +14,7 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
+from IPython.display import display
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -47,23 +51,48 @@ plain = {
 }
 
 
-def save(fig: Figure, stem: Path | str, *, data: pd.DataFrame | None = None, dpi: int = 120, pdf: bool = True) -> None:
+def save(fig: Figure, stem: Path | str, *, data: pd.DataFrame | None = None, dpi: int = 110, pdf: bool = True) -> None:
     """Write `stem`.png and .pdf and, with `data`, .csv: what is drawn can be read again as numbers.
 
     pdf: False for grids of photographs: no .pdf, which gains nothing there, and a small .png, of 256 colours. A figure
     with a colour scale keeps all of its colours: a dithered map could not be read by its bar.
+    A notebook that shows the figure afterwards shows it as it was saved: it is drawn once.
     """
     stem = Path(stem)
-    for suffix in (".png", ".pdf") if pdf else (".png",):
-        metadata = {"CreationDate": None} if suffix == ".pdf" else {}  # the same figure gives the same file
-        with files.atomic(stem.with_name(stem.name + suffix)) as temporary:
-            fig.savefig(temporary, dpi=dpi, metadata=metadata, bbox_inches="tight")
-            if not pdf and not any(axis.get_label() == "<colorbar>" for axis in fig.axes):
-                full = Image.open(temporary).convert("RGB")
-                colours = full.quantize(256, Image.Quantize.FASTOCTREE)
-                full.quantize(palette=colours).save(temporary, "PNG", optimize=True)  # dithered: no false edges
+    drawn = io.BytesIO()
+    quick = {} if pdf else {"pil_kwargs": {"compress_level": 1}}  # it is written anew below
+    fig.savefig(drawn, format="png", dpi=dpi, bbox_inches="tight", **quick)
+    png, shown = drawn.getvalue(), {"image/png": drawn.getvalue()}
+    if not pdf:
+        full = Image.open(drawn).convert("RGB")
+        scaled = any(axis.get_label() == "<colorbar>" for axis in fig.axes)
+        png = _encoded(full if scaled else _few_colours(full), "PNG", optimize=not scaled)
+        shown = {"image/jpeg": _encoded(full, "JPEG", quality=90, optimize=True)}
+    with files.atomic(stem.with_name(stem.name + ".png")) as temporary:
+        temporary.write_bytes(png)
+    if pdf:
+        with files.atomic(stem.with_name(stem.name + ".pdf")) as temporary:
+            fig.savefig(temporary, metadata={"CreationDate": None}, bbox_inches="tight")  # no date: the same file again
     if data is not None:
         files.write_csv(stem.with_name(stem.name + ".csv"), data)
+    fig._ipython_display_ = partial(_show, shown | {"text/plain": repr(fig)})
+
+
+def _few_colours(picture: Image.Image) -> Image.Image:
+    """In 256 colours, dithered: without false edges."""
+    return picture.quantize(palette=picture.quantize(256, Image.Quantize.FASTOCTREE))
+
+
+def _encoded(picture: Image.Image, kind: str, **options) -> bytes:
+    written = io.BytesIO()
+    picture.save(written, kind, **options)
+    return written.getvalue()
+
+
+def _show(forms: Mapping[str, bytes | str]) -> None:
+    """Show a picture that was already drawn, in the forms that a notebook keeps."""
+    text = {kind: base64.b64encode(form).decode() if isinstance(form, bytes) else form for kind, form in forms.items()}
+    display(text, raw=True)
 
 
 def as_tensor(image: Image.Image) -> Tensor:

@@ -147,12 +147,14 @@ def table_rows(
     ids: Sequence[str],
     split: str,
     seed: int = 0,
+    readings: Sequence[str] = READINGS,
     score_classes: Collection[str] | None = None,
 ) -> pd.DataFrame:
     """The rows of Table 6 of one saliency run, as a stage leaves them in rows.csv; value in percent, unrounded.
 
     name: "C2AM-H RS269 [RS269 P-OC]"; a row is called after it and the priors. priors: by the paper's name of their
     training. maps: by column, "P." (binary) and "R." (PoolNet). seed: of the draw of reading "a".
+    readings: of the rows with the ground truth in place of priors.
     Nothing is chosen with priors: the map takes the place of the threshold. With the ground truth a soft map gets its
     best threshold, an oracle; reading "b" has a row of its own.
     """
@@ -163,7 +165,7 @@ def table_rows(
             scores = metrics.class_scores(with_priors(cams, store, masks, ids=ids), names)
             value = 100 * metrics.mean_scores(scores, score_classes)["miou"]
             rows.append(common | {"row": f"{name}: {prior}", "column": column, "value": value, "chosen_on": "fixed"})
-        for reading in READINGS:
+        for reading in readings:
             histogram = with_ground_truth(store, masks, reading, ids=ids, seed=seed)
             scored = {"class_names": names, "score_classes": score_classes} if reading == "a" else {}
             sweep = metrics.threshold_sweep(histogram, **scored)

@@ -36,6 +36,7 @@ class Settings(Paced):
     resize, crop_size: sides in pixels; resize 0 takes the method's own, 8/7 of the crop, with hints 1.15 of it.
     lr: base rate, that of pretrained weights. head_factor: of the disentangler's rate; 0 takes the method's own, 1 for
     C2AM and 10 for C2AM-H. momentum, weight_decay: of SGD.
+    fixed_stages: beyond the paper, how many of the backbone's finest levels learn nothing (`backbones.fix_stages`).
     alpha: of the rank weights. delta_fg, lambda_h, hint_smoothing: of the hints; nothing to C2AM.
     Raises ValueError for an impossible value.
     """
@@ -51,6 +52,7 @@ class Settings(Paced):
     momentum: float = 0.0
     weight_decay: float = 1e-4
     power: float = 0.9
+    fixed_stages: int = 0
     alpha: float = contrast.ALPHA
     delta_fg: float = 0.4
     lambda_h: float = 1.0
@@ -65,7 +67,7 @@ class Settings(Paced):
         for name, own in {"resize": resize, "head_factor": 10.0 if self.hinted else 1.0}.items():
             object.__setattr__(self, name, getattr(self, name) or own)
         self._must(("lr", "head_factor"), be="positive", hint="the paper's lr is 0.001")
-        self._must(("alpha", "lambda_h", "momentum", "weight_decay"), be="not negative")
+        self._must(("alpha", "lambda_h", "momentum", "weight_decay", "fixed_stages"), be="not negative")
         self._must(("delta_fg", "hint_smoothing"), be="in [0, 1]")
         self.pace  # noqa: B018  checks what it holds
 
@@ -106,8 +108,8 @@ def train(
     A finished training of the same settings is read back; an unfinished one goes on.
     Returns the tables of iterations and epochs: loss, pos_f, pos_b, neg; border, the mean of phi there; with hints
     hint, and hinted, the share of positions that are hints.
-    Raises ValueError for hints where there should be none, none where there should be, or a batch without a pair;
-    DataError when priors are missing or no image has a hint pixel.
+    Raises ValueError for hints where there should be none, none where there should be, a batch without a pair, or more
+    fixed stages than the backbone has; DataError when priors are missing or no image has a hint pixel.
     """
     if settings.hinted != (hints is not None):
         raise ValueError(f"method {settings.method!r} {'needs' if settings.hinted else 'takes no'} hints: see `method`")
@@ -121,7 +123,14 @@ def train(
         return loop.history()
     if not settings.hinted:
         _fix_scales(network)
-    learner = loop.learner("disentangler", network, partial(_optimizer, settings))
+    fixed = backbones.fix_stages(network.encoder, settings.fixed_stages)
+
+    def mode(network: c2am.C2AM) -> None:
+        network.train()
+        for layer in fixed:
+            layer.eval()
+
+    learner = loop.learner("disentangler", network, partial(_optimizer, settings), mode=mode)
 
     def step(x: Tensor, hint: Tensor | None = None, *, at: Moment) -> dict[str, Tensor]:
         with loop.arithmetic():

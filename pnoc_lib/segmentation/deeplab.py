@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pnoc_lib import files
-from pnoc_lib.engine import backbones, batchnorm
+from pnoc_lib.engine import backbones, backward, batchnorm
 from pnoc_lib.engine.fixed import Encode
 from pnoc_lib.segmentation import caffe
 
@@ -105,7 +105,7 @@ class DeepLabV3Plus(DeepLab):
     def forward(self, images: Tensor, encoder: Encode | None = None) -> list[Tensor]:
         """One map: (N, 3, H, W) normalised images -> (N, C + 1, H, W), bilinear, corners aligned (Section 23)."""
         coarse = self.coarse(images, encoder).float()
-        return [F.interpolate(coarse, images.shape[-2:], mode="bilinear", align_corners=self.align_corners)]
+        return [backward.resize(coarse, images.shape[-2:], align_corners=self.align_corners)]
 
 
 class Head(nn.Module):
