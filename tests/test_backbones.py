@@ -181,22 +181,18 @@ def test_backbones_without_such_pools_are_left_alone():
 def test_fixed_stages_get_no_gradient_and_all_others_do(name):
     pyramid = backbones.build_pyramid(name, "none", backbones.LAST_TWO)
     levels = [info["module"] for info in pyramid.model.feature_info.info]
-    fixed = backbones.fix_stages(pyramid, 2)
-    for module in fixed:
-        module.eval()
+    backbones.fix_stages(pyramid, 2)
     sum(maps.mean() for maps in pyramid(torch.randn(2, 3, 64, 64))).backward()
     learning = [key for key, parameter in pyramid.model.named_parameters() if parameter.grad is not None]
     still = [key for key, parameter in pyramid.model.named_parameters() if not parameter.requires_grad]
     assert still + learning == [key for key, _ in pyramid.model.named_parameters()]  # the first of them, without a gap
     assert any(key.startswith(f"{levels[1]}.") for key in still) and not any(k.startswith(levels[2]) for k in still)
-    held = [parameter for module in fixed for parameter in module.parameters()]
-    assert {id(p) for p in held} == {id(p) for p in pyramid.parameters() if not p.requires_grad}
-    assert pyramid.training and not any(module.training for module in fixed)
 
 
 def test_no_stage_or_all_of_them():
     pyramid = backbones.build_pyramid("resnet10t", "none")
-    assert backbones.fix_stages(pyramid, 0) == [] and all(p.requires_grad for p in pyramid.parameters())
+    backbones.fix_stages(pyramid, 0)
+    assert all(parameter.requires_grad for parameter in pyramid.parameters())
     for count in (-1, 5):
         with pytest.raises(ValueError, match=f"{count} stages cannot be fixed: give 0 to 4, this backbone has 5"):
             backbones.fix_stages(pyramid, count)

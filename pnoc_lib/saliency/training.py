@@ -123,14 +123,8 @@ def train(
         return loop.history()
     if not settings.hinted:
         _fix_scales(network)
-    fixed = backbones.fix_stages(network.encoder, settings.fixed_stages)
-
-    def mode(network: c2am.C2AM) -> None:
-        network.train()
-        for layer in fixed:
-            layer.eval()
-
-    learner = loop.learner("disentangler", network, partial(_optimizer, settings), mode=mode)
+    backbones.fix_stages(network.encoder, settings.fixed_stages)
+    learner = loop.learner("disentangler", network, partial(_optimizer, settings))
 
     def step(x: Tensor, hint: Tensor | None = None, *, at: Moment) -> dict[str, Tensor]:
         with loop.arithmetic():
