@@ -18,6 +18,8 @@ export OMP_WAIT_POLICY = PASSIVE
 # keep freed memory: feature maps of the same sizes come again at every step, and fresh pages cost as much as a layer
 export MALLOC_MMAP_THRESHOLD_ = 1073741824
 export MALLOC_TRIM_THRESHOLD_ = 4294967296
+# and ask for it in large pages, where Linux gives them to whoever asks
+export GLIBC_TUNABLES = glibc.malloc.hugetlb=1
 # keep the compiled kernels of all sizes of images: oneDNN keeps 1024, and where sizes and batches vary makes them anew
 export ONEDNN_PRIMITIVE_CACHE_CAPACITY = 8192
 

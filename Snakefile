@@ -23,6 +23,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 import graph
 import presets
 import warm
+from stages import STAGES
 
 for name, value in warm.QUICK.items():
     os.environ.setdefault(name, value)
@@ -102,9 +103,9 @@ for stage in PIPELINE.declared:
             notebook=update(PIPELINE.report(stage)),
         params:
             parameters=given(stage),
-        threads: PIPELINE.threads
+        threads: (workflow.cores or PIPELINE.threads) if STAGES[stage].whole else PIPELINE.threads
         priority: urgency(stage)
         resources:
             **PIPELINE.resources(stage),
         shell:
-            EXECUTE
+            EXECUTE.replace("{threads}", str(PIPELINE.threads)) if STAGES[stage].whole else EXECUTE

@@ -322,6 +322,7 @@ def test_of_two_runs_that_may_start_the_more_urgent_one_comes_first(root, projec
     preset["runs"] = {"priors": {"a": {"strategy": "puzzle"}, "z": {"strategy": "puzzle"}, "cam": {}}}
     preset["runs"]["affinity"] = {"first": {"prior": "a"}, "last": {"prior": "z"}}
     preset["runs"]["segmentation"] = {"net": {"masks": {"a": "first", "z": "last"}[long]}}
+    preset["resources"] = {"06_segmentation": {"minutes": 9}}
     (project / "tiny.yaml").write_text(yaml.safe_dump(preset, sort_keys=False))
     done = run(root)
     assert done.returncode == 0, done.stderr

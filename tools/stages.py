@@ -16,6 +16,7 @@ class Stage:
     runs: the block of the preset's `runs` that names what it makes; "" where it runs once an experiment.
     needs: parameters that name runs (of the same seed), and the stage whose runs they are.
     library: packages and modules of pnoc_lib on which its results depend; a change of any other makes no run stale.
+    whole: whether it starts a process on every core itself, so that nothing shall run beside it.
     minutes, mem_mb: what one run takes in the demo; a preset says its own, and how many GPUs, under `resources`.
     """
 
@@ -23,6 +24,7 @@ class Stage:
     runs: str
     needs: Mapping[str, str] = field(default_factory=dict)
     library: str = ""
+    whole: bool = False
     minutes: float = 1
     mem_mb: int = 2000
 
@@ -31,32 +33,33 @@ GROUND = "files parameters runs data"
 STAGES = {
     stage.name: stage
     for stage in (
-        Stage("00_data", "", library="toyvoc evaluation/analysis evaluation/distributions", minutes=0.5),
-        Stage(PRIORS, "priors", {"oc_run": PRIORS}, "engine priors evaluation/estimate", 2.2, 4500),
-        Stage(INFERENCE, "priors", {"run": PRIORS}, "engine priors evaluation/metrics", 0.7, 2500),
-        Stage(ANALYSIS, "", {"priors": INFERENCE}, "priors evaluation paper", 0.4),
+        Stage("00_data", "", library="toyvoc evaluation/analysis evaluation/distributions", whole=True, minutes=0.5),
+        Stage(PRIORS, "priors", {"oc_run": PRIORS}, "engine priors evaluation/estimate", minutes=2.2, mem_mb=4500),
+        Stage(INFERENCE, "priors", {"run": PRIORS}, "engine priors evaluation/metrics", minutes=0.6, mem_mb=2500),
+        Stage(ANALYSIS, "", {"priors": INFERENCE}, "priors evaluation paper", minutes=0.3),
         Stage(
             SALIENCY, "saliency", {"hints": INFERENCE, "segmentation_priors": INFERENCE, "beside": SALIENCY},
-            "engine priors saliency evaluation/metrics evaluation/saliency", 3.6, 3500,
+            "engine priors saliency evaluation/metrics evaluation/saliency", minutes=2.6, mem_mb=3500,
         ),
         Stage(
             AFFINITY, "affinity", {"prior": INFERENCE, "saliency": SALIENCY, "beside": AFFINITY},
-            "engine priors saliency affinity evaluation/metrics evaluation/affinity evaluation/masks", 2.7, 3500,
+            "engine priors saliency affinity evaluation/metrics evaluation/affinity evaluation/masks",
+            minutes=2.3, mem_mb=3500,
         ),
         Stage(
             SEGMENTATION, "segmentation", {"masks": AFFINITY, "encoder": PRIORS, "beside": SEGMENTATION},
             "engine segmentation evaluation/analysis evaluation/metrics evaluation/masks paper/segmentation_rows",
-            2.3, 2500,
+            minutes=1.8, mem_mb=2500,
         ),
         Stage(
             BUDGET, "", {"networks": SEGMENTATION},
             "engine priors saliency affinity segmentation evaluation/analysis evaluation/budget evaluation/chain "
-            "evaluation/cost evaluation/flows evaluation/masks evaluation/metrics evaluation/saliency", 0.5,
+            "evaluation/cost evaluation/flows evaluation/masks evaluation/metrics evaluation/saliency", minutes=0.4,
         ),
         Stage(  # the lesson that comes first and looks at what all others left; where the preset has a block for it
             START, "",
             {"priors": INFERENCE, "saliency": SALIENCY, "affinity": AFFINITY, "segmentation": SEGMENTATION},
-            "engine priors evaluation", 0.5, 3000,
+            "engine priors evaluation", minutes=0.2, mem_mb=3000,
         ),
         Stage("07_paper_beside_ours", "", library="evaluation paper audit", minutes=0.5),
         Stage("08_audit", "", library="evaluation paper audit", minutes=0.5),

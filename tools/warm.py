@@ -24,6 +24,7 @@ QUICK = {  # of every process that computes; the Makefile says why
     "OMP_WAIT_POLICY": "PASSIVE",
     "MALLOC_MMAP_THRESHOLD_": "1073741824",
     "MALLOC_TRIM_THRESHOLD_": "4294967296",
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
     "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "8192",
 }
 KERNEL, SOCKET = "warm", "PNOC_WARM"  # name of the kernel; variable that holds the path of the socket
