@@ -188,6 +188,15 @@ def test_the_graph_runs_once_and_again_only_what_changed(root, finished, first):
     ]
 
 
+def test_only_the_stage_that_uses_all_cores_itself_has_them_all(root, project):
+    """Its kernel computes with as many threads as any other's: what it leaves does not depend on the cores."""
+    looked = run(root, "tiny.yaml", "--cores", "3", "--dry-run")
+    rules = re.split(r"^rule ", looked.stdout + looked.stderr, flags=re.MULTILINE)[1:]
+    threads = {rule.partition(":")[0]: re.findall(r"^    threads: (\d+)", rule, re.MULTILINE) for rule in rules}
+    assert threads.pop("00_data") == ["3"] and len(threads) > 3
+    assert not any(threads[name] for name in threads if name != "all")  # 1 is not said
+
+
 def test_data_that_changed_are_read_again(root, finished):
     """But what reads no data is not, and what only looks at them changes nothing."""
     assert "Nothing to be done" in (looked := run(root, "tiny.yaml", "--dry-run")).stdout + looked.stderr

@@ -27,6 +27,10 @@ VARIANTS = {  # its runs in the demo's setting, by what the paper calls them
 ROUNDS = ("comparison", "second", "third")  # its tables of scores
 REPORTS = ("demo", "voc12-animals")
 CHAINS = ("demo", "demo-seeds", "voc12-animals")  # those whose whole chain is shown
+PICTURES = {  # of a report, that its README shows where they are kept
+    "fig01_priors.png": "Figure 1: the same images, every method",
+    "fig09_predictions-*.png": "Figure 9: the same images, every network",
+}
 ROWS = {  # row of Table 3: what it is called, column and value of its group in paper/class_groups.csv
     "overall μ": ("scored classes and background", None, ""),
     "small": ("small classes", "size", "small"),
@@ -330,8 +334,9 @@ def report_readme(folder: Path, root: Path = ROOT) -> str:
         lines.append(f"- [{_title(paths[0])}]({paths[0].name})" + (f": {', '.join(runs)}" if runs else ""))
     figures = ", figures in [figures](figures), each with its numbers as CSV" * (folder / "figures").is_dir()
     lines += ["", f"Tables are in [tables](tables){figures}."]
-    picture = next(iter(sorted((folder / "figures").glob("fig01_priors.png"))), None)
-    lines += ["", f"![Figure 1: the same images, every method](figures/{picture.name})"] if picture else []
+    for name, about in PICTURES.items():
+        for picture in sorted((folder / "figures").glob(name)):
+            lines += ["", f"![{about}](figures/{picture.name})"]
     return "\n".join(lines).replace("\n\n\n", "\n\n") + "\n"
 
 

@@ -1,12 +1,12 @@
-"""Backward passes on a CPU that cost no more than the forward ones: depthwise convolutions and ReLU6; and dropout.
+"""Backward passes on a CPU that cost no more than the forward ones: convolutions, ReLU6, resizing; and dropout.
 
 The CPU kernels of torch have no quick backward pass for depthwise convolutions in bfloat16 unless they are 3x3, without
 dilation and without stride; on a mobile backbone that is most of a training step. Both gradients can be had from
 kernels that are quick: the one of the input is a depthwise convolution of the output's gradient with the mirrored
-kernel, the one of a larger or dilated kernel is put together of 3x3 ones. ReLU6 in place keeps a copy of what it
-overwrites; what comes out says as much. Dropout asks for a coin a value, which takes three times as long as a uniform
-number. Values, but for what is dropped, are those of the plain form up to rounding; everything else is left
-alone.
+kernel, the one of a larger or dilated kernel is put together of 3x3 ones. Taps of any kernel that are dilated so far
+that they see nothing but margin are left out. ReLU6 in place keeps a copy of what it overwrites; what comes out says as
+much. Dropout asks for a coin a value, which takes three times as long as a uniform number. Values, but for what is
+dropped, are those of the plain form up to rounding; everything else is left alone.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def resize(maps: Tensor, size: Sequence[int], *, align_corners: bool) -> Tensor:
 
 
 class QuickBackward(TorchFunctionMode):
-    """Within `with QuickBackward():` depthwise `conv2d`, ReLU6 and dropout on a CPU are those of this module.
+    """Within `with QuickBackward():` `conv2d`, ReLU6 and dropout on a CPU are those of this module.
 
     A convolution of few input channels (a network's first) runs in float32 under autocast, for the same reason.
     """
