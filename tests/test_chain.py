@@ -4,13 +4,14 @@ from pathlib import Path
 
 import nbformat
 import numpy as np
+import pandas as pd
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 from pnoc_lib import files, runs, toyvoc
 from pnoc_lib.data import index_masks, reading, stores
-from pnoc_lib.evaluation import chain
+from pnoc_lib.evaluation import chain, metrics, saliency
 
 ROOT = Path(__file__).resolve().parent.parent
 BASE = {"experiment": "smoke", "data_root": "runs/smoke/00_data/toyvoc"}
@@ -40,7 +41,7 @@ def made(tmp_path_factory):
         patch.chdir(place)
         toyvoc.write(BASE["data_root"], train=8, val=8, size=64, progress=False, workers=1)
         files.write_json("runs/smoke/00_data/manifest.json", {"stage": "00_data", "metrics": {}})
-        finished("01_train_priors", "p-noc", strategy="p-noc", label_smoothing=0.0)
+        finished("01_train_priors", "p-noc", strategy="p-noc", label_smoothing=0.0, backbone="test_efficientnet")
         priors = stores.MapStore(finished("02_infer_priors", "p-noc") / "train" / "cams")
         aware = stores.MapStore(finished("04_saliency", "hinted", method="c2am-h") / "train" / "saliency")
         folder = finished("05_affinity", "p-noc+c2am-h", prior="p-noc", saliency="hinted") / "train/SegmentationClass"
@@ -48,7 +49,7 @@ def made(tmp_path_factory):
         for id in images.ids:
             mask, classes = truth.mask(id), np.flatnonzero(images.label(id))
             maps = np.stack([shifted(mask, 5) == c + 1 for c in classes]).astype(np.float32)
-            priors.write(id, maps, classes, mask.shape)
+            priors.write(id, maps, classes, mask.shape, source=stores.source(images, id))
             aware.write(id, (shifted(mask, 3) > 0)[None].astype(np.float32), np.zeros(1, int), mask.shape)
             index_masks.write_mask(folder / f"{id}.png", shifted(mask, 2))
     return place
@@ -69,6 +70,27 @@ def run(notebook, **given):
         if "parameters" in cell.metadata.get("tags", []):
             shell.run_cell("\n".join(f"{name} = {value!r}" for name, value in given.items())).raise_error()
     return shell.user_ns
+
+
+@pytest.mark.slow
+def test_c2am_that_had_no_priors_is_scored_by_the_run_beside_it(place):
+    quick = {name: QUICK[name] for name in QUICK if name not in ("width", "low_width", "compare_images")}
+    quick = {name: value for name, value in quick.items() if not name.startswith("resize_")} | {"splits": ["train"]}
+    quick |= {"pool_backbone": "test_efficientnet", "pool_weights": "none", "pool_width": 4, "pool_epochs": 1}
+    quick |= {"backbone": "test_resnet", "eval_split": "train", "fixed_stages": 2}
+    alone = run("04_saliency", **quick, run="c2am", method="c2am", hints="", segmentation_priors=[])
+    assert set(alone["table"]["row"]) == {"C2AM test_resnet: GT", "C2AM test_resnet: GT, two classes"}
+    with_priors = {"hints": "p-noc", "segmentation_priors": ["p-noc"]}
+    left = run("04_saliency", **quick, run="c2am-h", method="c2am-h", **with_priors, beside=["c2am"])
+    rows = pd.read_csv(runs.folder("runs", "smoke", "04_saliency", run="c2am-h") / "rows.csv")
+    assert len(rows) == len(rows.drop_duplicates(["row", "column"])) == 2 * (3 + 1)
+    other = rows[rows["row"] == f"C2AM test_resnet: {left['model']('p-noc')}"].set_index("column")["value"]
+    (priors,) = left["stored"].values()
+    for column, kind in {"P.": "binary", "R.": "saliency"}.items():
+        maps = stores.MapStore(runs.folder("runs", "smoke", "04_saliency", run="c2am") / "train" / kind)
+        scored, masks = left["scored"], left["masks"]
+        scores = metrics.class_scores(saliency.with_priors(priors, maps, masks, ids=scored.ids), list(scored.classes))
+        assert other[column] == pytest.approx(100 * metrics.mean_scores(scores, None)["miou"])
 
 
 @pytest.mark.slow

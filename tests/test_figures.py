@@ -371,16 +371,18 @@ def test_a_grid_of_photographs_is_one_small_file(tmp_path):
     assert np.abs(np.subtract(*(np.asarray(picture, float) for picture in shown))).mean() < 12
 
 
-@pytest.mark.parametrize(("pdf", "kind"), [(True, "image/png"), (False, "image/jpeg")])
-def test_a_saved_figure_is_shown_as_it_was_drawn(pdf, kind, tmp_path, monkeypatch):
+@pytest.mark.parametrize("pdf", [True, False])
+def test_a_saved_figure_is_shown_as_it_was_drawn(pdf, tmp_path, monkeypatch):
     fig, shown = pictures.show_grid({"image": [np.zeros((40, 60, 3), np.uint8)]}), []
     pictures.save(fig, tmp_path / "fig", pdf=pdf)
     monkeypatch.setattr(pictures, "display", lambda forms, raw: shown.append(forms))
     monkeypatch.setattr(Figure, "savefig", lambda *_, **__: pytest.fail("it was drawn again"))
     fig._ipython_display_()
-    assert set(shown[0]) == {kind, "text/plain"} and shown[0]["text/plain"].startswith("<Figure size")
-    with Image.open(io.BytesIO(base64.b64decode(shown[0][kind]))) as picture, Image.open(tmp_path / "fig.png") as saved:
-        assert picture.size == saved.size
+    assert shown[0].keys() == {"image/png", "text/plain"} and shown[0]["text/plain"].startswith("<Figure size")
+    picture = Image.open(io.BytesIO(base64.b64decode(shown[0]["image/png"]))).convert("RGB")
+    saved = Image.open(tmp_path / "fig.png").convert("RGB")
+    assert picture.size == saved.size
+    assert np.abs(np.subtract(np.asarray(picture, float), np.asarray(saved, float))).mean() < 2  # few colours, if no PDF
 
 
 def test_a_stem_may_hold_a_dot_and_the_same_figure_gives_the_same_files(tmp_path):

@@ -332,7 +332,7 @@ def report_readme(folder: Path, root: Path = ROOT) -> str:
     for _, paths in sorted(stages.items(), key=lambda item: (item[0][:1].isdigit(), item[0])):
         runs = [f"[{path.stem.partition('-')[2]}]({path.name})" for path in paths if "-" in path.stem]
         lines.append(f"- [{_title(paths[0])}]({paths[0].name})" + (f": {', '.join(runs)}" if runs else ""))
-    figures = ", figures in [figures](figures), each with its numbers as CSV" * (folder / "figures").is_dir()
+    figures = ", figures in [figures](figures), each with its numbers as CSV" * any(folder.glob("figures/*.csv"))
     lines += ["", f"Tables are in [tables](tables){figures}."]
     for name, about in PICTURES.items():
         for picture in sorted((folder / "figures").glob(name)):

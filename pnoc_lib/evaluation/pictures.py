@@ -62,20 +62,19 @@ def save(fig: Figure, stem: Path | str, *, data: pd.DataFrame | None = None, dpi
     drawn = io.BytesIO()
     quick = {} if pdf else {"pil_kwargs": {"compress_level": 1}}  # it is written anew below
     fig.savefig(drawn, format="png", dpi=dpi, bbox_inches="tight", **quick)
-    png, shown = drawn.getvalue(), {"image/png": drawn.getvalue()}
-    if not pdf:
-        full = Image.open(drawn).convert("RGB")
-        scaled = any(axis.get_label() == "<colorbar>" for axis in fig.axes)
-        png = _encoded(full if scaled else _few_colours(full), "PNG", optimize=not scaled)
-        shown = {"image/jpeg": _encoded(full, "JPEG", quality=90, optimize=True)}
     with files.atomic(stem.with_name(stem.name + ".png")) as temporary:
-        temporary.write_bytes(png)
+        if pdf:
+            temporary.write_bytes(drawn.getvalue())
+        else:
+            full = Image.open(drawn).convert("RGB")
+            scaled = any(axis.get_label() == "<colorbar>" for axis in fig.axes)
+            (full if scaled else _few_colours(full)).save(temporary, "PNG", optimize=not scaled)
     if pdf:
         with files.atomic(stem.with_name(stem.name + ".pdf")) as temporary:
             fig.savefig(temporary, metadata={"CreationDate": None}, bbox_inches="tight")  # no date: the same file again
     if data is not None:
         files.write_csv(stem.with_name(stem.name + ".csv"), data)
-    fig._ipython_display_ = partial(_show, shown | {"text/plain": repr(fig)})
+    fig._ipython_display_ = partial(_show, drawn.getvalue(), repr(fig))
 
 
 def _few_colours(picture: Image.Image) -> Image.Image:
@@ -83,16 +82,9 @@ def _few_colours(picture: Image.Image) -> Image.Image:
     return picture.quantize(palette=picture.quantize(256, Image.Quantize.FASTOCTREE))
 
 
-def _encoded(picture: Image.Image, kind: str, **options) -> bytes:
-    written = io.BytesIO()
-    picture.save(written, kind, **options)
-    return written.getvalue()
-
-
-def _show(forms: Mapping[str, bytes | str]) -> None:
-    """Show a picture that was already drawn, in the forms that a notebook keeps."""
-    text = {kind: base64.b64encode(form).decode() if isinstance(form, bytes) else form for kind, form in forms.items()}
-    display(text, raw=True)
+def _show(png: bytes, text: str) -> None:
+    """Show a picture that was already drawn, in the forms in which a notebook shows a figure."""
+    display({"image/png": base64.b64encode(png).decode(), "text/plain": text}, raw=True)
 
 
 def as_tensor(image: Image.Image) -> Tensor:
