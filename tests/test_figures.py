@@ -382,7 +382,7 @@ def test_a_saved_figure_is_shown_as_it_was_drawn(pdf, tmp_path, monkeypatch):
     picture = Image.open(io.BytesIO(base64.b64decode(shown[0]["image/png"]))).convert("RGB")
     saved = Image.open(tmp_path / "fig.png").convert("RGB")
     assert picture.size == saved.size
-    assert np.abs(np.subtract(np.asarray(picture, float), np.asarray(saved, float))).mean() < 2  # few colours, if no PDF
+    assert np.abs(np.asarray(picture, float) - np.asarray(saved, float)).mean() < 2  # few colours, if no PDF
 
 
 def test_a_stem_may_hold_a_dot_and_the_same_figure_gives_the_same_files(tmp_path):
