@@ -43,6 +43,8 @@ def reports(tmp_path):
 
 def test_spread_is_the_standard_deviation_over_seeds(reports):
     spread = reference.spread(reports / "demo-seeds")
+    assert spread.columns.tolist() == ["sd", "seeds"] and set(spread["seeds"]) == {3}
+    spread = spread["sd"]
     assert spread["priors", "CAM", "mIoU", "oracle"] == pytest.approx(1.0)  # of 39, 40, 41 percent
     assert spread["priors", "P", "mIoU", "oracle"] == 0
     assert spread["Table 3", "cat", "CAM", ""] == 2.0
@@ -50,20 +52,31 @@ def test_spread_is_the_standard_deviation_over_seeds(reports):
 
 
 @pytest.mark.parametrize(
-    ("own", "there", "sd", "word"),
+    ("own", "there", "sd", "seeds", "word"),
     [
-        (40.0, 40.0, 0.0, reference.SAME),
-        (40.0, 40.0, np.nan, reference.SAME),
-        (42.8, 40.0, 1.0, reference.WITHIN),  # the bound is 2.83
-        (37.2, 40.0, 1.0, reference.WITHIN),
-        (42.9, 40.0, 1.0, reference.OUTSIDE),
-        (40.1, 40.0, np.nan, reference.OUTSIDE),
-        (40.1, 40.0, 0.0, reference.OUTSIDE),
-        (40.1, np.nan, 1.0, reference.ALONE),
+        (40.0, 40.0, 0.0, 3, reference.SAME),
+        (40.0, 40.0, np.nan, np.nan, reference.SAME),
+        (42.7, 40.0, 1.0, np.inf, reference.WITHIN),  # of many seeds the bound is 1.96 times the square root of 2
+        (37.3, 40.0, 1.0, np.inf, reference.WITHIN),
+        (42.8, 40.0, 1.0, np.inf, reference.OUTSIDE),
+        (46.0, 40.0, 1.0, 3, reference.WITHIN),  # of three it is 4.30 times that
+        (46.1, 40.0, 1.0, 3, reference.OUTSIDE),
+        (43.9, 40.0, 1.0, 5, reference.WITHIN),  # of five 2.78
+        (44.0, 40.0, 1.0, 5, reference.OUTSIDE),
+        (40.1, 40.0, np.nan, np.nan, reference.OUTSIDE),
+        (40.1, 40.0, 0.0, 3, reference.OUTSIDE),
+        (40.1, np.nan, 1.0, 3, reference.ALONE),
     ],
 )
-def test_verdicts(own, there, sd, word):
-    assert reference.verdict(own, there, sd) == word
+def test_verdicts(own, there, sd, seeds, word):
+    assert reference.verdict(own, there, sd, seeds) == word
+
+
+def test_another_seed_alone_is_called_outside_once_in_twenty():
+    own, there, *seeds = np.random.default_rng(0).normal(size=(5, 20_000))
+    sd = np.std(seeds, axis=0, ddof=1)
+    words = [reference.verdict(*pair, 3) for pair in zip(own, there, sd, strict=True)]
+    assert words.count(reference.OUTSIDE) / len(words) == pytest.approx(0.05, abs=0.006)
 
 
 def test_a_number_without_a_spread_takes_that_of_its_table(reports):

@@ -2,7 +2,7 @@
 
 The numbers are those of the reports: tables/priors_scores.csv and tables/paper_tableNN.csv of an experiment. The spread
 is that of an experiment with several seeds of the same preset. Two runs that differ in nothing but the seed differ by
-less than 2 sqrt(2) sd in about 95 of 100 cases; an own run that differs by more is not explained by chance.
+less than t sqrt(2) sd in 95 of 100 cases, with Student's t for the seeds behind sd: 4.3 for three, 2 for many.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from pnoc_lib.paper.compare import NOT_RUN
 
 SAME, WITHIN, OUTSIDE = "same to the digit", "within the spread of seeds", "outside"
 ALONE = "not in the reference"
-BOUND = 2 * 2**0.5  # sd of one run: 2 for 95 %, sqrt(2) for the difference of two runs
+CHANCE = 0.05  # of two runs that differ in the seed alone to be called outside
 KEYS = ["table", "row", "column", "chosen by"]
 
 
@@ -65,57 +66,51 @@ def numbers(folder: Path | str) -> pd.DataFrame:
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=[*KEYS, "seed", "value"])
 
 
-def spread(folder: Path | str) -> pd.Series:
-    """Standard deviation over the seeds of every number of a report with several, indexed by `KEYS`; may be empty."""
+def spread(folder: Path | str) -> pd.DataFrame:
+    """Standard deviation `sd` over how many `seeds` of every number of a report, indexed by `KEYS`; may be empty."""
     folder = Path(folder)
     each = numbers(folder)
-    each = each[each["seed"].notna()].groupby(KEYS)["value"].std().dropna()
-    cells = []
+    each = each[each["seed"].notna()].groupby(KEYS)["value"].agg(sd="std", seeds="count")
+    parts = [each[each["seeds"] > 1]]
     for path in sorted((folder / "tables").glob("paper_table[0-9][0-9].csv")):
         frame = pd.read_csv(path)
         frame = frame[(frame["experiment"] == folder.name) & (pd.to_numeric(frame["seeds"]) > 1) & frame["sd"].notna()]
-        keys = [
-            (f"Table {int(path.stem[-2:])}", row, column, "")
-            for row, column in zip(frame["row"], frame["column"], strict=True)
-        ]
-        cells += list(zip(keys, frame["sd"].astype(float), strict=True))
-    more = (
-        pd.Series(
-            [sd for _, sd in cells], index=pd.MultiIndex.from_tuples([key for key, _ in cells], names=KEYS), dtype=float
-        )
-        if cells
-        else pd.Series(dtype=float)
-    )
-    return pd.concat([part for part in (each, more) if len(part)]) if len(each) or len(more) else each
+        named = frame.assign(table=f"Table {int(path.stem[-2:])}", **{"chosen by": ""})
+        parts.append(named.set_index(KEYS)[["sd", "seeds"]].astype({"sd": float, "seeds": int}))
+    return pd.concat([part for part in parts if len(part)] or parts[:1])
 
 
-def beside(own: pd.DataFrame, reference: pd.DataFrame, spreads: pd.Series | None = None) -> pd.DataFrame:
+def beside(own: pd.DataFrame, reference: pd.DataFrame, spreads: pd.DataFrame | None = None) -> pd.DataFrame:
     """Every own number with that of the reference, their difference, the spread, and a verdict.
 
     own, reference: as from `numbers`. spreads: as from `spread`; a number without one gets the median of its table,
     or of all (`spread of` says so), and where there is none at all every difference is outside.
-    Returns table, row, column, chosen by, seed, own, reference, difference, sd, spread of, verdict; a number that the
+    Returns table, row, column, chosen by, seed, own, reference, difference, sd, seeds, spread of, verdict; what the
     reference lacks comes last.
     """
     both = own.merge(reference, on=[*KEYS, "seed"], how="left", suffixes=("", " reference"))
     both = both.rename(columns={"value": "own", "value reference": "reference"})
     both["difference"] = both["own"] - both["reference"]
-    spreads = pd.Series(dtype=float) if spreads is None else spreads
+    spreads = pd.DataFrame(columns=["sd", "seeds"], dtype=float) if spreads is None else spreads
     tables = spreads.groupby(level=0).median() if len(spreads) else spreads
     found = [_spread_of(tuple(key), spreads, tables) for key in both[KEYS].to_numpy()]
-    both["sd"], both["spread of"] = [sd for sd, _ in found], [source for _, source in found]
-    both["verdict"] = [verdict(*line) for line in both[["own", "reference", "sd"]].to_numpy(float)]
+    both[["sd", "seeds", "spread of"]] = pd.DataFrame(found, columns=["sd", "seeds", "spread of"], index=both.index)
+    both["verdict"] = [verdict(*line) for line in both[["own", "reference", "sd", "seeds"]].to_numpy(float)]
     order = both["verdict"].eq(ALONE)
     return both.loc[order.sort_values(kind="stable").index].reset_index(drop=True)
 
 
-def verdict(own: float, reference: float, sd: float = np.nan) -> str:
-    """What a pair of numbers is: the same to the last digit, within what another seed would change, or outside."""
+def verdict(own: float, reference: float, sd: float = np.nan, seeds: float = np.inf) -> str:
+    """What a pair of numbers is: the same to the last digit, within what another seed would change, or outside.
+
+    sd: of one run, estimated from so many seeds, at least 2; the fewer, the less it is to be trusted.
+    """
     if np.isnan(reference):
         return ALONE
     if own == reference:
         return SAME
-    return WITHIN if abs(own - reference) <= BOUND * sd else OUTSIDE
+    bound = 2**0.5 * stats.t.ppf(1 - CHANCE / 2, seeds - 1)  # two runs differ by sqrt(2) times as much as one spreads
+    return WITHIN if abs(own - reference) <= bound * sd else OUTSIDE
 
 
 def overall(lines: pd.DataFrame) -> str:
@@ -126,7 +121,7 @@ def overall(lines: pd.DataFrame) -> str:
     compared = lines[lines["verdict"] != ALONE]
     if compared.empty:
         return ALONE
-    if (compared["verdict"] == OUTSIDE).mean() > 0.05:
+    if (compared["verdict"] == OUTSIDE).mean() > CHANCE:
         return OUTSIDE
     return SAME if (compared["verdict"] == SAME).all() else WITHIN
 
@@ -154,12 +149,12 @@ def made_with(manifests: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame([(what, ", ".join(values)) for what, values in found.items()], columns=["what", "value"])
 
 
-def _spread_of(key: tuple, spreads: pd.Series, tables: pd.Series) -> tuple[float, str]:
+def _spread_of(key: tuple, spreads: pd.DataFrame, tables: pd.DataFrame) -> tuple[float, float, str]:
     if key in spreads.index:
-        return float(spreads[key]), "this number"
+        return *spreads.loc[key, ["sd", "seeds"]].astype(float), "this number"
     if key[0] in tables.index:
-        return float(tables[key[0]]), "the median of the table"
-    return (float(spreads.median()), "the median of all") if len(spreads) else (np.nan, "")
+        return *tables.loc[key[0], ["sd", "seeds"]].astype(float), "the median of the table"
+    return (*spreads.median().astype(float), "the median of all") if len(spreads) else (np.nan, np.nan, "")
 
 
 def _processor() -> str:
