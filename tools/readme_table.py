@@ -8,6 +8,7 @@ No number in them is typed: they come from the tables of the reports.
 from __future__ import annotations
 
 import re
+from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 
 import links  # beside this file
@@ -244,7 +245,8 @@ def _steps(rows: dict, columns: dict[str, dict[str, str]], *head: str) -> list[s
     """The lines of a table: a row's name, the paper's number and that of each column."""
     lines = ["| " + " | ".join([*head, *columns]) + " |", "|---|" + "---:|" * (len(columns) + 1)]
     for name, (cell, _) in rows.items():
-        printed = f"{float(paper.table(cell[0]).at[cell[1], cell[2]]):.1f}" if cell else ""
+        printed = paper.table(cell[0]).at[cell[1], cell[2]] if cell else ""
+        printed = str(Decimal(printed).quantize(Decimal("0.1"), ROUND_HALF_UP)) if printed else ""
         lines.append("| " + " | ".join([name, printed, *(column[name] for column in columns.values())]) + " |")
     return lines
 

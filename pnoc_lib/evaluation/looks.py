@@ -36,6 +36,7 @@ METHOD_LOOKS = {  # place in CYCLE and MARKERS, line; a method with label smooth
     "P-NOC": (6, "-"),
 }
 OTHERS = 7  # place in MARKERS and grey of a method that nobody knows
+NEAR = 3  # points between a point and its name
 
 
 def of_method(name: str) -> dict[str, str]:
@@ -75,8 +76,8 @@ def of_methods(names: Sequence[str]) -> list[dict[str, str]]:
 def label_points(axis: Axes, xs: Sequence[float], ys: Sequence[float], names: Sequence[str], size: float = 6) -> None:
     """Write a name beside every point, each where it covers the fewest points and names that stand already.
 
-    xs, ys: data coordinates. size: of the letters in points. Of eight places around a point the best is taken; the
-    limits of the axes must be final.
+    xs, ys: data coordinates. size: of the letters in points. Of eight places around a point the best is taken, or one
+    further off, with a line to it, where those are taken; the limits of the axes must be final.
     """
     if not len(xs):
         return
@@ -86,23 +87,29 @@ def label_points(axis: Axes, xs: Sequence[float], ys: Sequence[float], names: Se
     frame = axis.get_window_extent()
     height = 1.1 * size * per_point
     for point, name in zip(points, names, strict=True):
-        width, gap = 0.55 * size * per_point * len(name), 3 * per_point
+        width = 0.55 * size * per_point * len(name)
         places = [
             (
-                point[0] + dx * gap + min(dx, 0) * width - (dx == 0) * width / 2,
-                point[1] + dy * gap + (dy - 1) / 2 * height,
+                point[0] + dx * gap * per_point + min(dx, 0) * width - (dx == 0) * width / 2,
+                point[1] + dy * gap * per_point + (dy - 1) / 2 * height,
             )
+            for gap in (NEAR, 4 * NEAR)
             for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1))
         ]
         costs = [
             sum(_overlap((x, y, x + width, y + height), box) for box in boxes)
+            + (number >= 8) * 0.2 * width * height
             + 4 * width * height * (x < frame.x0 or x + width > frame.x1 or y < frame.y0 or y + height > frame.y1)
-            for x, y in places
+            for number, (x, y) in enumerate(places)
         ]
-        x, y = places[int(np.argmin(costs))]
+        best = int(np.argmin(costs))
+        x, y = places[best]
         boxes.append((x, y, x + width, y + height))
         place = axis.transData.inverted().transform((x, y))
         axis.text(*place, name.replace("$", r"\$"), fontsize=size, va="bottom", ha="left")
+        if best >= 8:
+            end = (min(max(point[0], x), x + width), min(max(point[1], y), y + height))
+            axis.plot(*axis.transData.inverted().transform([point, end]).T, color="0.6", lw=0.5, zorder=1)
 
 
 def _overlap(one: Sequence[float], other: Sequence[float]) -> float:

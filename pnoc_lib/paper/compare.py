@@ -53,7 +53,12 @@ def beside(number: int, measured: pd.DataFrame | None = None, *, verdicts: pd.Da
     scale = both["unit"].map({"percent": 100.0, "count": 1.0})
     both["mean"], both["sd"] = (pd.to_numeric(both[name]) * scale for name in ("mean", "sd"))
     both["difference"] = both["mean"] - both["value"]
-    both["measured"] = [_text(*line) for line in zip(both["printed"], both["mean"], both["sd"], strict=True)]
+    shares = set(both.loc[both["printed"].str.endswith("%"), "column"])  # columns that are printed with a sign
+    signs = [
+        "%" * (printed.endswith("%") or (not printed and column in shares))
+        for printed, column in zip(both["printed"], both["column"], strict=True)
+    ]
+    both["measured"] = [_text(*line) for line in zip(both["printed"], both["mean"], both["sd"], signs, strict=True)]
     both["note"] = _notes(number, both, verdicts)
     names = ["row", "column", "printed", "measured", "difference", "mean", "sd", *SETTINGS, "note"]
     return both[names].rename(columns={"printed": "published"})
@@ -98,13 +103,12 @@ def _labels(number: int) -> tuple[dict[str, str], dict[str, str]]:
     return rows, columns
 
 
-def _text(printed: str, mean: float, sd: float) -> str:
-    """A measured number with as many decimals as the printed one (one when there is none)."""
+def _text(printed: str, mean: float, sd: float, sign: str) -> str:
+    """A measured number with as many decimals as the printed one (one when there is none), and the column's sign."""
     if math.isnan(mean):
         return NOT_RUN
     plain = printed.rstrip("%")
     decimals = len(plain.partition(".")[2]) if plain else 1
-    sign = "%" if printed.endswith("%") else ""
     spread = "" if math.isnan(sd) else f" ± {sd:.{max(decimals, 1)}f}"
     return f"{mean:.{decimals}f}{spread}{sign}"
 
