@@ -72,6 +72,11 @@ def test_verdicts(own, there, sd, seeds, word):
     assert reference.verdict(own, there, sd, seeds) == word
 
 
+def test_means_over_seeds_are_held_to_their_own_bound():
+    assert reference.verdict(43.5, 40.0, 1.0, 3, 3, 3) == reference.WITHIN  # 4.30 sqrt(2 / 3) = 3.51
+    assert reference.verdict(43.6, 40.0, 1.0, 3, 3, 3) == reference.OUTSIDE
+
+
 def test_another_seed_alone_is_called_outside_once_in_twenty():
     own, there, *seeds = np.random.default_rng(0).normal(size=(5, 20_000))
     sd = np.std(seeds, axis=0, ddof=1)
@@ -91,8 +96,9 @@ def test_a_number_without_a_spread_takes_that_of_its_table(reports):
 
 def test_one_in_twenty_outside_is_chance(reports):
     words = lambda outside, same: pd.DataFrame({"verdict": [reference.OUTSIDE] * outside + [reference.SAME] * same})  # noqa: E731
-    assert reference.overall(words(1, 19)) == reference.WITHIN
-    assert reference.overall(words(2, 19)) == reference.OUTSIDE
+    assert reference.overall(words(4, 16)) == reference.WITHIN  # of 20 more than four by chance: 3 in 1000
+    assert reference.overall(words(5, 15)) == reference.OUTSIDE
+    assert reference.overall(words(1, 0)) == reference.overall(words(2, 0)) == reference.OUTSIDE
     assert reference.overall(words(0, 3)) == reference.SAME
     assert reference.overall(words(0, 0)) == reference.ALONE
 
@@ -103,7 +109,7 @@ def test_one_in_twenty_outside_is_chance(reports):
 )
 def test_verify_says_it_in_ten_lines_and_by_its_status(reports, verify, capsys, cam, light, status, strict):
     own = reports.parent / "results"
-    write(own / "demo", scores(cam, 0.5), [("cat", "CAM", 30.0, np.nan, 1)])
+    write(own / "demo", scores(cam, 0.6 if light == "RED" else 0.5), [("cat", "CAM", 30.0, np.nan, 1)])
     assert verify("demo", own, reports) == status
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) <= 10 and lines[-1].startswith(light)

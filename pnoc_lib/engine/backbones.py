@@ -135,7 +135,7 @@ def fix_stages(pyramid: Pyramid, count: int) -> None:
     Beyond the paper: these levels have the largest maps and the most general features, edges and colours, so fixing
     them saves much of a step. count: from 0 on; the coarsest level always learns. In training their BatchNorm goes on
     with the statistics of the batch: with those of ImageNet C2AM lost two points on drawn images (one seed).
-    Raises ValueError for a count that the backbone does not have.
+    Raises ValueError for a count that the backbone does not have, or whose levels cannot be told apart.
     """
     levels = [info["module"] for info in pyramid.model.feature_info.info]
     if not 0 <= count < len(levels):
@@ -144,9 +144,12 @@ def fix_stages(pyramid: Pyramid, count: int) -> None:
         )
     if count:
         names, modules = zip(*pyramid.model.named_modules(), strict=True)
-        last = levels[count - 1]
-        end = max(place for place, name in enumerate(names) if f"{name}.".startswith(f"{last}."))
-        for module in modules[: end + 1]:
+        last = levels[count - 1]  # timm flattens some names, and puts a prefix before others
+        within = tuple(f"{name}." for name in (last, last.replace(".", "_"), f"model.{last}"))
+        inside = [place for place, name in enumerate(names) if f"{name}.".startswith(within)]
+        if not inside:
+            raise ValueError("the levels of this backbone cannot be told apart: give 0 fixed stages")
+        for module in modules[: inside[-1] + 1]:
             for parameter in module.parameters(recurse=False):
                 parameter.requires_grad_(False)
 

@@ -133,7 +133,7 @@ def _own_rows(found: Sequence[Finished]) -> Iterator[tuple[int, pd.DataFrame]]:
     ]
     if not parts:
         return
-    rows = pd.concat(parts, ignore_index=True)
+    rows = pd.concat(parts, ignore_index=True).drop_duplicates()  # two runs may tell of one that stands beside both
     cell = ["table", "experiment", "row", "column"]
     twice = (rows.groupby(cell)["chosen_on"].transform("nunique") > 1) & (rows["chosen_on"] == "fixed")
     rows.loc[twice, "row"] += rows["threshold"].map(" (threshold {:g})".format)  # the paper's cell is the oracle's

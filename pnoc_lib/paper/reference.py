@@ -2,7 +2,8 @@
 
 The numbers are those of the reports: tables/priors_scores.csv and tables/paper_tableNN.csv of an experiment. The spread
 is that of an experiment with several seeds of the same preset. Two runs that differ in nothing but the seed differ by
-less than t sqrt(2) sd in 95 of 100 cases, with Student's t for the seeds behind sd: 4.3 for three, 2 for many.
+less than t sqrt(2) sd in 95 of 100 cases, with Student's t for the seeds behind sd: 4.3 for three, 2 for many; means
+over n and m seeds by less than t sqrt(1/n + 1/m) sd.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ KEYS = ["table", "row", "column", "chosen by"]
 
 
 def numbers(folder: Path | str) -> pd.DataFrame:
-    """What a report folder says it measured: table, row, column, chosen by, seed, value (percent or count).
+    """What a report folder says it measured: table, row, column, chosen by, seed, value (percent or count), runs.
 
     folder: reports/EXPERIMENT. Read are priors_scores.csv (one line a seed) and the measured cells of paper_tableNN.csv
-    that are of this experiment (means over its seeds, seed NaN). No file, no line.
+    that are of this experiment (means over as many seeds as `runs` says, seed NaN). No file, no line.
     """
     folder, parts = Path(folder), []
     scores = folder / "tables" / "priors_scores.csv"
@@ -43,6 +44,7 @@ def numbers(folder: Path | str) -> pd.DataFrame:
                     "chosen by": frame["chosen by"],
                     "seed": frame["seed"].astype(float),
                     "value": 100 * frame["mIoU"],
+                    "runs": 1.0,
                 }
             )
         )
@@ -59,11 +61,12 @@ def numbers(folder: Path | str) -> pd.DataFrame:
                         "chosen by": "",
                         "seed": np.nan,
                         "value": frame["mean"].astype(float),
+                        "runs": pd.to_numeric(frame["seeds"], errors="coerce").fillna(1.0).clip(lower=1.0),
                     }
                 )
             )
     found = [part for part in parts if len(part)]
-    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=[*KEYS, "seed", "value"])
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=[*KEYS, "seed", "value", "runs"])
 
 
 def spread(folder: Path | str) -> pd.DataFrame:
@@ -85,8 +88,8 @@ def beside(own: pd.DataFrame, reference: pd.DataFrame, spreads: pd.DataFrame | N
 
     own, reference: as from `numbers`. spreads: as from `spread`; a number without one gets the median of its table,
     or of all (`spread of` says so), and where there is none at all every difference is outside.
-    Returns table, row, column, chosen by, seed, own, reference, difference, sd, seeds, spread of, verdict; what the
-    reference lacks comes last.
+    Returns table, row, column, chosen by, seed, own, runs, reference, runs reference, difference, sd, seeds, spread of,
+    verdict; what the reference lacks comes last.
     """
     both = own.merge(reference, on=[*KEYS, "seed"], how="left", suffixes=("", " reference"))
     both = both.rename(columns={"value": "own", "value reference": "reference"})
@@ -95,33 +98,40 @@ def beside(own: pd.DataFrame, reference: pd.DataFrame, spreads: pd.DataFrame | N
     tables = spreads.groupby(level=0).median() if len(spreads) else spreads
     found = [_spread_of(tuple(key), spreads, tables) for key in both[KEYS].to_numpy()]
     both[["sd", "seeds", "spread of"]] = pd.DataFrame(found, columns=["sd", "seeds", "spread of"], index=both.index)
-    both["verdict"] = [verdict(*line) for line in both[["own", "reference", "sd", "seeds"]].to_numpy(float)]
+    given = both[["own", "reference", "sd", "seeds", "runs", "runs reference"]].to_numpy(float)
+    both["verdict"] = [verdict(*line) for line in given]
     order = both["verdict"].eq(ALONE)
     return both.loc[order.sort_values(kind="stable").index].reset_index(drop=True)
 
 
-def verdict(own: float, reference: float, sd: float = np.nan, seeds: float = np.inf) -> str:
+def verdict(
+    own: float, reference: float, sd: float = np.nan, seeds: float = np.inf, runs: float = 1, others: float = 1
+) -> str:
     """What a pair of numbers is: the same to the last digit, within what another seed would change, or outside.
 
-    sd: of one run, estimated from so many seeds, at least 2; the fewer, the less it is to be trusted.
+    sd: of one run, estimated from so many seeds, at least 2; the fewer, the less it is to be trusted. runs, others: of
+    how many own and reference are the mean.
     """
     if np.isnan(reference):
         return ALONE
     if own == reference:
         return SAME
-    bound = 2**0.5 * stats.t.ppf(1 - CHANCE / 2, seeds - 1)  # two runs differ by sqrt(2) times as much as one spreads
+    bound = (1 / runs + 1 / others) ** 0.5 * stats.t.ppf(1 - CHANCE / 2, seeds - 1)  # of the difference of two means
     return WITHIN if abs(own - reference) <= bound * sd else OUTSIDE
 
 
 def overall(lines: pd.DataFrame) -> str:
     """The worst verdict of some: `OUTSIDE`, `WITHIN`, `SAME`, or `ALONE` where nothing could be compared.
 
-    Of many numbers some lie outside by chance: 5 in 100 are allowed before the whole is called so.
+    Of many numbers some lie outside by chance, 5 in 100: the whole is called so where all do, or more than chance gives
+    once in a hundred times to numbers that vary each for itself. These do not (a weak prior gives weak masks), so that
+    chance alone is a little more often called so.
     """
     compared = lines[lines["verdict"] != ALONE]
     if compared.empty:
         return ALONE
-    if (compared["verdict"] == OUTSIDE).mean() > CHANCE:
+    allowed = min(stats.binom.ppf(0.99, len(compared), CHANCE), len(compared) - 1)
+    if (compared["verdict"] == OUTSIDE).sum() > allowed:
         return OUTSIDE
     return SAME if (compared["verdict"] == SAME).all() else WITHIN
 

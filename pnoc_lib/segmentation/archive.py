@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import tarfile
+import zlib
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
@@ -54,13 +55,17 @@ def check(
 
     sizes: by id, (H, W) in pixels. Looked for: a file that is no .tgz; files in other folders; ids that are missing,
     unknown or there twice; files that are no PNG; colours instead of indices; another palette than VOC's; another size
-    than the image's; values that are no class (255, void, among them: a prediction decides every pixel).
+    than the image's; values that are no class (255, void, among them: a prediction decides every pixel); no `sizes`.
     """
     folder = _folder(competition)
+    if not sizes:
+        return ["the test list is empty: give the size of every test image"]
     try:
-        with tarfile.open(archive, "r:gz") as tar:
+        with gzip.open(archive) as packed:
+            content = io.BytesIO(packed.read())  # to its end, where the checksum is
+        with tarfile.open(fileobj=content) as tar:
             entries = [(entry.name, tar.extractfile(entry).read()) for entry in tar if entry.isfile()]
-    except (tarfile.TarError, OSError, EOFError) as error:
+    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
         return [f"the archive is no readable .tgz ({error}): pack it again"]
     faults: dict[str, list[str]] = {}
     seen: Counter[str] = Counter()

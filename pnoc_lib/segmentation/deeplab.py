@@ -51,6 +51,11 @@ class DeepLab(nn.Module):
     def std(self) -> tuple[float, ...]:
         return self.encoder.std
 
+    @property
+    def looks(self) -> dict[str, list[float]]:
+        """What decides the maps beside weights and backbone, for the identity of what is made with this network."""
+        return {}
+
     def forward(self, images: Tensor, encoder: Encode | None = None) -> list[Tensor]:
         """The logit maps that a training compares with the masks, (N, C + 1, h, w) each; the last one is tested.
 
@@ -181,6 +186,10 @@ class DeepLabV2(DeepLab):
         batchnorm.freeze_batchnorm(self)
         return self
 
+    @property
+    def looks(self) -> dict[str, list[float]]:
+        return {"scales at once": list(self.scales)}
+
     def single(self, images: Tensor, encoder: Encode | None = None) -> Tensor:
         """Logits of one size: (N, 3, H, W) -> (N, C + 1, ceil(H / 8), ceil(W / 8)), one more under Caffe's layout."""
         return self.head((encoder or self.encoder)(images)[-1])
@@ -188,7 +197,7 @@ class DeepLabV2(DeepLab):
     def forward(self, images: Tensor, encoder: Encode | None = None) -> list[Tensor]:
         """Maps at scale 1, at the other scales, and the maximum of all at the size of the first."""
         first = self.single(images, encoder).float()
-        smaller = (F.interpolate(images, scale_factor=s, mode="bilinear", align_corners=False) for s in self.scales)
+        smaller = (_smaller(images, scale) for scale in self.scales)
         others = [self.single(scaled, encoder).float() for scaled in smaller]
         resized = [F.interpolate(o, first.shape[-2:], mode="bilinear", align_corners=False) for o in others]
         return [first, *others, torch.stack([first, *resized]).amax(dim=0)] if others else [first]
@@ -196,6 +205,13 @@ class DeepLabV2(DeepLab):
     def coarse(self, images: Tensor) -> Tensor:
         """The maximum map: (N, 3, H, W) normalised images -> (N, C + 1, about H / 8, about W / 8)."""
         return self(images)[-1]
+
+
+def _smaller(images: Tensor, scale: float) -> Tensor:
+    """Images at another size, as the published code has it; where no pixel would be left, one."""
+    size = [int(scale * side) for side in images.shape[-2:]]
+    given = {"scale_factor": scale} if all(size) else {"size": [max(1, side) for side in size]}
+    return F.interpolate(images, **given, mode="bilinear", align_corners=False)
 
 
 class SummedASPP(nn.Module):

@@ -19,7 +19,8 @@ from pnoc_lib.engine import crf, multiscale, processes
 from pnoc_lib.segmentation import deeplab, refining
 
 ONE_LOOK = (1.0,)  # scales of V2, without a mirror: its own wrapper looks at three sizes
-PAIR_PIXELS = 2**20  # pixels of an image up to which it runs together with its mirror
+PAIR_PIXELS = 2**20  # pixels of some images up to which they run together with their mirrors
+CHUNK_PIXELS = 2**21  # pixels of neighbours that run together, at scale 1
 
 
 class Segmenter(multiscale.Predictor):
@@ -68,7 +69,7 @@ def augmented_logits(
 
 
 def _with_mirror(segmenter: Segmenter, images: Tensor) -> Tensor:
-    if images.shape[-2] * images.shape[-1] > PAIR_PIXELS:  # one after the other: half the memory
+    if len(images) * images.shape[-2] * images.shape[-1] > PAIR_PIXELS:  # one after the other: half the memory
         return segmenter(images) + segmenter(images.flip(-1)).flip(-1)
     plain, mirrored = segmenter(torch.cat([images, images.flip(-1)])).chunk(2)
     return plain + mirrored.flip(-1)
@@ -90,8 +91,8 @@ def predict(
 
     scales, mirror: of the test-time augmentation. with_crf: False gives the same mask twice.
     longest: pixels; an image with a longer side is shrunk to it first, and its mask enlarged by the nearest pixel; 0
-    for no bound. batch_size: neighbours of equal size that run together. workers: processes, None for one a core: while
-    they run the CRF, this one runs the network.
+    for no bound. batch_size: neighbours of equal size that run together, large ones fewer. workers: processes, None for
+    one a core: while they run the CRF, this one runs the network.
     Raises DataError for an image that cannot be read.
     """
     size_of: dict[str, tuple[int, int]] = {}
@@ -118,18 +119,26 @@ def predict(
 
 
 def _neighbours(images: LabeledImages, batch_size: int) -> Iterator[list[str]]:
-    """Ids in their order, in lists of at most `batch_size` images of one size."""
+    """Ids in their order, in lists of at most `batch_size` images of one size, and of at most `CHUNK_PIXELS`."""
     chunk: list[str] = []
     size = None
     for id in images.ids:
-        changed, size = size, images.image(id).size if batch_size > 1 else None
-        changed = changed != size
-        if chunk and (changed or len(chunk) == batch_size):
+        before, size = size, _size(images, id) if batch_size > 1 else (1, 1)
+        most = min(batch_size, max(1, CHUNK_PIXELS // (size[0] * size[1])))
+        if chunk and (before != size or len(chunk) >= most):
             yield chunk
             chunk = []
         chunk.append(id)
     if chunk:
         yield chunk
+
+
+def _size(images: LabeledImages, id: str) -> tuple[int, int]:
+    try:
+        with Image.open(images.paths[images.index(id)]) as header:
+            return header.size
+    except OSError:
+        return images.image(id).size  # says what is wrong with it
 
 
 def _at_most(picture: Image.Image, longest: int) -> Image.Image:
@@ -166,7 +175,7 @@ def fill(
     or of an image that has changed are made anew, those of an interrupted call are kept.
     """
     how = {"scales": list(scales), "mirror": mirror, "longest": longest}
-    made_of = {"network": segmenter.digest, "precision": str(segmenter.dtype)} | how
+    made_of = {"network": segmenter.digest, "precision": str(segmenter.dtype)} | how | segmenter.network.looks
     refined.renew(made_of | {"crf": str(crf.SEGMENTATION) if with_crf else "none"})
     plain.renew(made_of | {"crf": "none"})
     for folder in (refined, plain):

@@ -54,7 +54,13 @@ class SegmentationSettings(Paced):
         self._must(("crop_size", "lr", "new_factor"), be="positive", hint="see Section 6.3 for the paper's")
         if not 0 <= self.label_smoothing < 1:
             raise ValueError(f"label_smoothing must be in [0, 1), got {self.label_smoothing}: the paper's value is 0.1")
+        self._must(("momentum", "weight_decay"), be="not negative")
+        self._must(("resize_min",), be="positive")
+        if self.resize_max < self.resize_min:
+            raise ValueError(f"resize_max must be at least resize_min, {self.resize_min}, got {self.resize_max}")
         object.__setattr__(self, "factors", tuple(self.factors))
+        if any(factor <= 0 for factor in self.factors):
+            raise ValueError(f"factors must be positive, got {self.factors}: they are multiplied with an image's side")
         _ = self.pace  # checks the rest
 
     @property

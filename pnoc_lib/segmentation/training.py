@@ -55,7 +55,7 @@ def train(
     if network.architecture != settings.architecture:
         raise ValueError(f"the settings are for {settings.architecture!r}, the network is {network.architecture!r}")
     targets.check(images)
-    who = checkpoints.identity(network, images) | asdict(settings)
+    who = checkpoints.identity(network, images) | asdict(settings) | network.looks
     who |= {"supervision": targets.supervision, "masks": targets.digest(images.ids)}
     loop = Loop(folder, settings.pace, len(images), who, cpu=cpu)
     if loop.finished(WEIGHTS):
@@ -66,7 +66,11 @@ def train(
         network.encoder.requires_grad_(False)
 
     def sgd(network: deeplab.DeepLab) -> torch.optim.Optimizer:
-        rest = {"lr": settings.lr, "momentum": settings.momentum, "nesterov": settings.nesterov}
+        rest = {
+            "lr": settings.lr,
+            "momentum": settings.momentum,
+            "nesterov": settings.nesterov and settings.momentum > 0,
+        }
         return torch.optim.SGD(groups(network, settings), **rest)
 
     def mode(network: deeplab.DeepLab) -> None:
