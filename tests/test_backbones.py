@@ -177,16 +177,31 @@ def test_backbones_without_such_pools_are_left_alone():
     assert torch.equal(ours(images), theirs.forward_features(images))
 
 
-@pytest.mark.parametrize("name", ["test_resnet", "test_efficientnet", "resnet10t"])
+@pytest.mark.parametrize("name", ["test_resnet", "test_efficientnet", "resnet10t", "test_convnext"])
 def test_fixed_stages_get_no_gradient_and_all_others_do(name):
     pyramid = backbones.build_pyramid(name, "none", backbones.LAST_TWO)
     levels = [info["module"] for info in pyramid.model.feature_info.info]
+    levels = [level if level in dict(pyramid.model.named_modules()) else level.replace(".", "_") for level in levels]
     backbones.fix_stages(pyramid, 2)
     sum(maps.mean() for maps in pyramid(torch.randn(2, 3, 64, 64))).backward()
     learning = [key for key, parameter in pyramid.model.named_parameters() if parameter.grad is not None]
     still = [key for key, parameter in pyramid.model.named_parameters() if not parameter.requires_grad]
     assert still + learning == [key for key, _ in pyramid.model.named_parameters()]  # the first of them, without a gap
     assert any(key.startswith(f"{levels[1]}.") for key in still) and not any(k.startswith(levels[2]) for k in still)
+
+
+def test_fixed_blocks_of_a_transformer():
+    pyramid = backbones.build_pyramid("test_vit", "none", backbones.LAST_TWO)
+    backbones.fix_stages(pyramid, 1)
+    still = {name for name, parameter in pyramid.model.named_parameters() if not parameter.requires_grad}
+    assert any("blocks.0." in name for name in still) and not any("blocks.1." in name for name in still)
+
+
+def test_levels_that_cannot_be_told_apart():
+    pyramid = backbones.build_pyramid("resnet10t", "none")
+    pyramid.model.feature_info.info[0]["module"] = "elsewhere"
+    with pytest.raises(ValueError, match="cannot be told apart: give 0 fixed stages"):
+        backbones.fix_stages(pyramid, 1)
 
 
 def test_no_stage_or_all_of_them():

@@ -12,6 +12,7 @@ from traitlets.config import Config
 from pnoc_lib import files, runs, toyvoc
 from pnoc_lib.data import index_masks, reading, stores
 from pnoc_lib.evaluation import chain, metrics, saliency
+from pnoc_lib.paper import collect
 
 ROOT = Path(__file__).resolve().parent.parent
 BASE = {"experiment": "smoke", "data_root": "runs/smoke/00_data/toyvoc"}
@@ -91,6 +92,18 @@ def test_c2am_that_had_no_priors_is_scored_by_the_run_beside_it(place):
         scored, masks = left["scored"], left["masks"]
         scores = metrics.class_scores(saliency.with_priors(priors, maps, masks, ids=scored.ids), list(scored.classes))
         assert other[column] == pytest.approx(100 * metrics.mean_scores(scores, None)["miou"])
+
+
+def test_rows_that_two_runs_tell_count_once(tmp_path):
+    for run, rows in {"one": [1.0, 2.0], "two": [1.0, 3.0]}.items():
+        folder = runs.folder(tmp_path, "demo", "04_saliency", run=run)
+        manifest = {"stage": "04_saliency", "parameters": {"experiment": "demo", "run": run, "seed": 0}}
+        files.write_json(folder / "manifest.json", manifest)
+        lines = {"table": 6, "row": ["c2am", run], "column": "P.", "value": rows, "split": "train"}
+        files.write_csv(folder / runs.ROWS_FILE, pd.DataFrame(lines).assign(threshold=0.4, chosen_on="fixed"))
+    (rows,) = (part for number, part in collect._own_rows(collect.finished(tmp_path)) if number == 6)
+    assert rows.set_index("row")["seeds"].to_dict() == {"c2am": 1, "one": 1, "two": 1}
+    assert rows["sd"].isna().all()  # of one seed there is no spread
 
 
 @pytest.mark.slow

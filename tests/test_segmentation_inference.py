@@ -123,6 +123,20 @@ def test_odd_and_different_sizes_come_back(segmenter, tmp_path):
     assert [mask.shape[::-1] for mask in masks] == sizes
 
 
+def test_large_neighbours_run_in_smaller_chunks(segmenter, tmp_path, monkeypatch):
+    images = pictures(tmp_path, [(30, 20)] * 5 + [(300, 20)] * 2)
+    monkeypatch.setattr(inference, "CHUNK_PIXELS", 2000)
+    chunks = list(inference._neighbours(images, 4))
+    assert [len(chunk) for chunk in chunks] == [3, 2, 1, 1]
+    assert [id for chunk in chunks for id in chunk] == list(images.ids)
+    assert [len(chunk) for chunk in inference._neighbours(images, 1)] == [1] * 7
+    seen = []
+    monkeypatch.setattr(inference, "PAIR_PIXELS", 1500)
+    inference._with_mirror(lambda batch: seen.append(len(batch)) or batch.float(), torch.zeros(3, 3, 20, 30))
+    inference._with_mirror(lambda batch: seen.append(len(batch)) or batch.float(), torch.zeros(2, 3, 20, 30))
+    assert seen == [3, 3, 4]
+
+
 def test_a_longest_side_bounds_the_work(segmenter, tmp_path, monkeypatch):
     images, seen = pictures(tmp_path, [(90, 60), (30, 20)]), []
     plain = inference.augmented_logits
@@ -146,6 +160,24 @@ def test_v2_is_tested_by_its_maximum(squares):
     with torch.no_grad():
         slow = F.interpolate(made(pixels)[-1], (40, 48), mode="bilinear", align_corners=False)
     torch.testing.assert_close(got, slow, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 40), (2, 3)])
+def test_v2_sees_images_of_a_pixel(size):
+    made = deeplab.DeepLabV2("test_resnet", 2).eval()
+    with torch.no_grad():
+        assert torch.isfinite(made(torch.randn(1, 3, *size))[-1]).all()
+
+
+def test_masks_of_a_v2_that_looks_otherwise_are_made_anew(squares, tmp_path):
+    made = [
+        inference.Segmenter(deeplab.DeepLabV2("test_resnet", 2, scales=s).eval(), precision="no", device="cpu")
+        for s in ((0.5,), ())
+    ]
+    assert made[0].digest == made[1].digest  # the same weights
+    folders = [index_masks.MaskFolder(tmp_path / name) for name in ("refined", "plain")]
+    how = {"scales": [1.0], "mirror": False, **QUIET}
+    assert [inference.fill(one, squares[0], *folders, **how) for one in (*made, made[1])] == [4, 4, 0]
 
 
 def test_the_network_is_left_alone(network, squares):

@@ -107,6 +107,14 @@ def test_a_finished_training_is_read_back_and_other_masks_train_anew(squares, co
     assert digest(tmp_path / "run") != done
 
 
+def test_a_bare_v2_is_no_finished_v2_of_four_looks(squares, copied, tmp_path):
+    how, losses = settings("deeplabv2", epochs=1, momentum=0.0), []  # Nesterov's step wants a momentum
+    for scales in ((), (0.5,), (0.5,)):
+        one = deeplab.DeepLabV2(BACKBONE, 2, scales=scales)
+        losses.append(training.train(one, squares[0], copied, tmp_path / "run", how, progress=False, cpu=True).steps)
+    assert not losses[0]["loss"].equals(losses[1]["loss"]) and losses[1].equals(losses[2])
+
+
 def test_it_learns_the_squares(squares, tmp_path):
     one, history = train(
         tmp_path / "run",
@@ -202,7 +210,20 @@ def test_settings_of_the_paper():
         paper("deeplabv2", "voc07")
 
 
-@pytest.mark.parametrize("change", [{"architecture": "fcn"}, {"label_smoothing": 1.0}, {"lr": 0.0}, {"epochs": 0}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"architecture": "fcn"},
+        {"label_smoothing": 1.0},
+        {"lr": 0.0},
+        {"epochs": 0},
+        {"factors": (1.0, 0.0)},
+        {"resize_min": 0},
+        {"resize_max": 100, "resize_min": 500},
+        {"momentum": -1.0},
+        {"weight_decay": -1.0},
+    ],
+)
 def test_impossible_settings_are_refused(change):
     with pytest.raises(ValueError, match=next(iter(change))):
         SegmentationSettings(**change)

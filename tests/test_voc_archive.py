@@ -97,6 +97,19 @@ def test_a_broken_archive_is_told(masks, tmp_path):
     assert "no readable .tgz" in told
 
 
+def test_a_byte_that_changed_is_told(masks, tmp_path):
+    path = archive.write(masks, tmp_path / "results.tgz", SIZES, "comp6")
+    whole = path.read_bytes()
+    for place in range(10, len(whole), 7):  # behind gzip's header, whose time stamp nobody checks
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :])
+        assert archive.check(path, SIZES, "comp6"), place
+
+
+def test_an_empty_list_of_images_is_told(masks, tmp_path):
+    with pytest.raises(ValueError, match="the test list is empty"):
+        archive.write(masks, tmp_path / "results.tgz", {}, "comp6")
+
+
 def test_nothing_is_written_that_would_be_refused(masks, tmp_path):
     (masks / f"{SECOND}.png").unlink()
     with pytest.raises(ValueError, match="would refuse these masks:\n1 are missing: 2008_000002"):
