@@ -80,6 +80,14 @@ def test_it_is_really_used(monkeypatch):
     assert calls == [1]
 
 
+def test_calls_by_keyword_and_single_images_are_left_alone():
+    image, weight = torch.randn(3, 8, 8, requires_grad=True), torch.randn(3, 1, 3, 3)
+    plain = F.conv2d(image, weight, groups=3, padding=1)
+    with backward.QuickBackward():
+        assert torch.equal(F.conv2d(image, weight, groups=3, padding=1), plain)
+        assert torch.equal(F.conv2d(input=image, weight=weight, groups=3, padding=1), plain)
+
+
 def test_autocast_dtype_comes_out():
     image, stem = torch.randn(1, 3, 8, 8), torch.randn(4, 3, 3, 3, requires_grad=True)
     deep = torch.randn(4, 1, 3, 3, requires_grad=True)

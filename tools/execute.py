@@ -155,7 +155,12 @@ def tidy(path: Path) -> Path:
         if len(place) > 1:
             text = re.sub(re.escape(json.dumps(place)[1:-1]) + r"(?![\w.-])", name, text)
     text = re.sub(r"/tmp/ipykernel_\d+/\d+\.py", "<cell>", text)
-    path.write_text(text, encoding="utf-8")
+    temporary = path.with_name(f".{path.name}.tmp")  # a full disk must not cost what there is
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
     return path
 
 

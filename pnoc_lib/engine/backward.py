@@ -46,7 +46,7 @@ class QuickBackward(TorchFunctionMode):
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         ours = {F.conv2d: _convolve, F.hardtanh: _bounded, F.dropout: _drop}.get(func)
-        if ours is None or args[0].device.type != "cpu" or not torch.is_grad_enabled():
+        if ours is None or not args or args[0].device.type != "cpu" or not torch.is_grad_enabled():
             return func(*args, **kwargs)
         return ours(*args, **kwargs)
 
@@ -81,6 +81,8 @@ def _drop(values: Tensor, p: float = 0.5, training: bool = True, inplace: bool =
 
 
 def _convolve(image: Tensor, weight: Tensor, bias=None, stride=1, padding=0, dilation=1, groups=1) -> Tensor:
+    if image.dim() != 4:
+        return F.conv2d(image, weight, bias, stride, padding, dilation, groups)
     dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else image.dtype
     if image.shape[1] <= 4 and dtype != torch.float32:
         with torch.autocast("cpu", enabled=False):
