@@ -246,7 +246,7 @@ def _steps(rows: dict, columns: dict[str, dict[str, str]], *head: str) -> list[s
     lines = ["| " + " | ".join([*head, *columns]) + " |", "|---|" + "---:|" * (len(columns) + 1)]
     for name, (cell, _) in rows.items():
         printed = paper.table(cell[0]).at[cell[1], cell[2]] if cell else ""
-        printed = str(Decimal(printed).quantize(Decimal("0.1"), ROUND_HALF_UP)) if printed else ""
+        printed = str(Decimal(str(printed)).quantize(Decimal("0.1"), ROUND_HALF_UP)) if printed else ""
         lines.append("| " + " | ".join([name, printed, *(column[name] for column in columns.values())]) + " |")
     return lines
 
