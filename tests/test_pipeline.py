@@ -685,6 +685,22 @@ def test_the_first_lesson_is_counted_among_the_runs(root, monkeypatch):
     assert len(follower.todo) == 7
 
 
+def test_the_first_guess_of_the_time_left_counts_with_all_cores(root, monkeypatch):
+    monkeypatch.syspath_prepend(str(root / "tools"))
+    monkeypatch.chdir(root)
+    import graph
+    import presets
+    import run as launcher
+
+    pipeline, told = graph.Graph(presets.read("demo")), []
+    for cores in (1, 4):
+        follower = launcher.Follower(pipeline, cores)
+        follower._logged("01_train_priors 20")
+        told.append(follower._left("Train: notebooks/01_train_priors.ipynb -> x"))
+    minutes = 20 * pipeline.minutes("01_train_priors")
+    assert told == [f", about {round(minutes / cores)} min left" for cores in (1, 4)]
+
+
 def test_a_run_whose_reader_went_away_is_read_to_its_end(root, monkeypatch):
     monkeypatch.syspath_prepend(str(root / "tools"))
     import run as launcher

@@ -69,11 +69,13 @@ def main(arguments: list[str] | None = None) -> None:
         command += ["--cores", options.cores, "--resources", f"mem_mb={memory()}"]
     if options.dry_run:
         sys.exit(subprocess.run([*command, "--dry-run"]).returncode)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    follower = Follower(pipeline, cores if options.cores == "all" else int(options.cores))
     if options.profile or not warm.wanted():
-        code = Follower(pipeline).follow(command)
+        code = follower.follow(command)
     else:
         with warm.Warm() as kernels:
-            code = Follower(pipeline).follow(command, kernels.environment)
+            code = follower.follow(command, kernels.environment)
     links.mend(Path(pipeline.config["reports_root"], pipeline.experiment))
     if code == 0:
         print(f"Nothing is left to run for {options.preset}.")
@@ -83,8 +85,8 @@ def main(arguments: list[str] | None = None) -> None:
 class Follower:
     """Follows a pipeline to its end, and says of each run how many there are and how long the rest will take."""
 
-    def __init__(self, pipeline: graph.Graph):
-        self.pipeline, self.todo, self.started = pipeline, [], 0
+    def __init__(self, pipeline: graph.Graph, cores: int = 1):
+        self.pipeline, self.cores, self.todo, self.started = pipeline, cores, [], 0
         self.chatter: list[str] = []
         self.told, self.begun, self.expected = False, time.monotonic(), 0.0
 
@@ -141,7 +143,7 @@ class Follower:
         """About how long the rest takes: what the table expects, by the pace of this machine so far."""
         stage = re.search(r"(\w+)\.ipynb -> ", line)
         spent = (time.monotonic() - self.begun) / 60
-        pace = spent / self.expected if self.expected > 0.5 else 1.0
+        pace = spent / self.expected if self.expected > 0.5 else 1.0 / self.cores
         left = max(0.0, sum(self.todo) - self.expected) * pace
         self.expected += self.pipeline.minutes(stage[1]) if stage and stage[1] in STAGES else 0
         return f", about {max(1, round(left))} min left" if self.todo else ""
