@@ -83,9 +83,12 @@ def test_it_is_really_used(monkeypatch):
 def test_calls_by_keyword_and_single_images_are_left_alone():
     image, weight = torch.randn(3, 8, 8, requires_grad=True), torch.randn(3, 1, 3, 3)
     plain = F.conv2d(image, weight, groups=3, padding=1)
+    (gradient,) = torch.autograd.grad(plain.square().sum(), image)
     with backward.QuickBackward():
-        assert torch.equal(F.conv2d(image, weight, groups=3, padding=1), plain)
-        assert torch.equal(F.conv2d(input=image, weight=weight, groups=3, padding=1), plain)
+        for given in ({"input": image, "weight": weight}, {"weight": weight}):
+            out = F.conv2d(*([] if "input" in given else [image]), **given, groups=3, padding=1)
+            assert torch.equal(out, plain)
+            torch.testing.assert_close(torch.autograd.grad(out.square().sum(), image)[0], gradient)
 
 
 def test_autocast_dtype_comes_out():

@@ -182,6 +182,27 @@ def test_labels_of_points_keep_apart():
     plt.close(fig)
     overlapping = [(k, m) for k in range(5) for m in range(k) if boxes[k].overlaps(boxes[m])]
     assert len(overlapping) <= 2  # of six, were all written to the upper right
+
+
+def test_a_label_that_finds_no_place_stands_off_with_a_line():
+    fig, axis = plt.subplots(figsize=(3, 3))
+    axis.set(xlim=(0, 100), ylim=(0, 100))
+    spread = np.linspace(-4, 4, 4)
+    xs, ys = (50 + np.array(values).ravel() for values in np.meshgrid(spread, spread))
+    looks.label_points(axis, xs, ys, ["a long name"] * len(xs))
+    for line in axis.lines:
+        assert np.hypot(line.get_xdata() - xs[:, None], line.get_ydata() - ys[:, None]).min() < 1e-9  # from its point
+    plt.close(fig)
+    assert axis.lines
+
+
+def test_names_stay_within_the_axes():
+    fig, axis = plt.subplots(figsize=(3, 3))
+    axis.set(xlim=(0, 100), ylim=(0, 100))
+    looks.label_points(axis, [50, 99], [50, 99], ["middle", "edge"])
+    assert not axis.lines  # there was room beside the points
+    boxes = [text.get_window_extent(fig.canvas.get_renderer()) for text in axis.texts]
+    plt.close(fig)
     assert boxes[-1].x1 <= axis.get_window_extent().x1 + 1  # stays inside
     looks.label_points(axis, [], [], [])
 

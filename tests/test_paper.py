@@ -152,6 +152,13 @@ def test_measured_fractions_stand_beside_percent():
     assert line["difference"] == pytest.approx(-13.6) and line["mean"] == 50 and line["preset"] == "demo"
 
 
+def test_a_share_has_its_sign_where_the_paper_prints_none():
+    line = {"row": ["cat", "large"], "column": ["%C", "%C"], "mean": [0.15, 0.484]}
+    cells = paper.beside(3, pd.DataFrame(line)).set_index(["row", "column"])
+    assert cells.at[("large", "%C"), "published"] == ""
+    assert cells.at[("cat", "%C"), "measured"].endswith("%") and cells.at[("large", "%C"), "measured"] == "48.4%"
+
+
 def test_units_names_and_cells_the_paper_lacks():
     runs = pd.concat(
         [
