@@ -75,7 +75,7 @@ def literal_inference(network, images: LabeledImages) -> dict[str, np.ndarray]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=160, help="side of images and crops, pixels")
-    parser.add_argument("--images", type=int, default=8)
+    parser.add_argument("--images", type=int, default=160, help="few hide behind the start of processes")
     parser.add_argument("--weights", type=Path, help="weights.safetensors of 06, for masks that mean something")
     given = parser.parse_args()
     network = deeplab.DeepLabV3Plus("tf_efficientnet_lite0", 20, width=64, low_width=32)
