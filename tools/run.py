@@ -30,6 +30,8 @@ import presets  # noqa: E402
 import warm  # noqa: E402
 from stages import STAGES  # noqa: E402
 
+from pnoc_lib.engine import processes  # noqa: E402
+
 WORK = Path(".snakemake")
 MARK = "! "  # of the lines in which tools/execute.py tells why a notebook stopped
 
@@ -69,8 +71,7 @@ def main(arguments: list[str] | None = None) -> None:
         command += ["--cores", options.cores, "--resources", f"mem_mb={memory()}"]
     if options.dry_run:
         sys.exit(subprocess.run([*command, "--dry-run"]).returncode)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    follower = Follower(pipeline, cores if options.cores == "all" else int(options.cores))
+    follower = Follower(pipeline, processes.cores() if options.cores == "all" else int(options.cores))
     if options.profile or not warm.wanted():
         code = follower.follow(command)
     else:
@@ -83,7 +84,10 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 class Follower:
-    """Follows a pipeline to its end, and says of each run how many there are and how long the rest will take."""
+    """Follows a pipeline to its end, and says of each run how many there are and how long the rest will take.
+
+    cores: that work on it, for the first guess; later ones go by the pace so far.
+    """
 
     def __init__(self, pipeline: graph.Graph, cores: int = 1):
         self.pipeline, self.cores, self.todo, self.started = pipeline, cores, [], 0

@@ -56,7 +56,7 @@ def save(fig: Figure, stem: Path | str, *, data: pd.DataFrame | None = None, dpi
 
     pdf: False for grids of photographs: no .pdf, which gains nothing there, and a small .png, of 256 colours. A figure
     with a colour scale keeps all of its colours: a dithered map could not be read by its bar.
-    A notebook that shows the figure afterwards shows it as it was saved: it is drawn once.
+    A notebook that shows the figure afterwards shows it with all colours, and does not draw it again.
     """
     stem = Path(stem)
     drawn = io.BytesIO()

@@ -21,7 +21,8 @@ class SegmentationSettings(Paced):
     jitter: whether colours are changed. label_smoothing: share of the target that all classes get, in [0, 1).
     fixed_encoder: beyond the paper, the backbone stays as it is and the head alone learns, in half the time.
     lr: rate of pretrained weights; biases x2, new weights x `new_factor`, new biases twice that.
-    rate_every: optimiser steps between two changes of the rate. The rest is as in `engine.loop.Pace`.
+    nesterov: where there is a momentum. rate_every: optimiser steps between two changes of the rate. The rest is as in
+    `engine.loop.Pace`.
     Raises ValueError for an impossible value.
     """
 
