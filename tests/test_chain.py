@@ -1,5 +1,7 @@
 """A whole chain on disk, made by hand: the masks of its stages, and the notebooks 06 and 09 that read it."""
 
+import re
+import shutil
 from pathlib import Path
 
 import nbformat
@@ -11,6 +13,7 @@ from traitlets.config import Config
 
 from pnoc_lib import files, runs, toyvoc
 from pnoc_lib.data import index_masks, reading, stores
+from pnoc_lib.data.images import VOID, read_index_mask
 from pnoc_lib.evaluation import chain, metrics, saliency
 from pnoc_lib.paper import collect
 
@@ -126,6 +129,25 @@ def test_weak_network_then_its_error_budget(place):
     assert budgets["p-noc"].counts.sum() == seen
     with pytest.raises(ValueError, match="learned from the truth and has no chain"):
         chain.of("runs", "smoke", "fully-supervised", 0, images)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("val_split", ["val", ""])
+def test_images_without_a_class_and_masks_that_are_all_void(place, tmp_path, val_split):
+    root = tmp_path / "toyvoc"
+    shutil.copytree(BASE["data_root"], root)
+    ids = {split: (root / f"ImageSets/Segmentation/{split}.txt").read_text().split() for split in ("train", "val")}
+    for id, value in {ids["train"][1]: 0, ids["train"][2]: VOID, ids["val"][2]: VOID}.items():
+        path = root / f"SegmentationClass/{id}.png"
+        index_masks.write_mask(path, np.full_like(read_index_mask(path), value))
+    about = root / f"Annotations/{ids['train'][1]}.xml"
+    about.write_text(re.sub(r"(?s)<object>.*</object>", "", about.read_text()))
+    given = {"data_root": str(root), "val_split": val_split, "batch_size": 4, "examples": 16, "run": "odd" + val_split}
+    left = run("06_segmentation", **QUICK | given)
+    assert len(left["truth"]) == 8 and len(left["images"]) == 7  # that without a class trains nothing
+    void = {id for id, value in left["right"].items() if np.isnan(value)}
+    assert void == {ids["val" if val_split else "train"][2]} and not void & set(left["chosen"])
+    assert ids["train"][2] in left["gained"] and ids["train"][2] not in left["best"]
 
 
 @pytest.mark.slow
